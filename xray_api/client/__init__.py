@@ -1,0 +1,1 @@
+"""The back-end half: one node behind one port."""

@@ -1,0 +1,1 @@
+"""The node half: runs alone beside one Xray and decides who may use it."""
