@@ -90,9 +90,10 @@ def load(
     path = find_file(config_file)
     from_file = {key: value for key, value in read_file(path).items() if key not in foreign}
     given = dict(options or {})
+    values: dict[str, Any] = {**given, "_from_file": from_file}
     problems = _unknown_variables(model, foreign)
     try:
-        settings = model(**given, **{"_from_file": from_file})
+        settings = model(**values)
     except ValidationError as error:
         for fault in error.errors(include_input=False, include_url=False):
             location = tuple(part for part in fault["loc"] if part != "_from_file")

@@ -1,0 +1,77 @@
+"""One master secret, a separate key for each use: no key made here serves two purposes."""
+
+import base64
+import os
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from pydantic import SecretStr
+
+from config.loading import SettingsError
+
+KEY_BYTES = 32
+FILE_NAME = "security.keys"
+
+
+class MasterKeys:
+    """Master secrets, current first; older ones still open what they closed."""
+
+    def __init__(self, secrets_: Sequence[SecretStr]) -> None:
+        if not secrets_:
+            raise ValueError("at least one master secret is needed")
+        self._secrets = tuple(secrets_)
+
+    def derive(self, purpose: str) -> tuple[bytes, ...]:
+        """32-byte keys for one purpose, in the order of the master secrets."""
+        return tuple(
+            HKDF(
+                algorithm=SHA256(), length=KEY_BYTES, salt=None, info=f"tollgate {purpose}".encode()
+            ).derive(secret.get_secret_value().encode())
+            for secret in self._secrets
+        )
+
+    def __repr__(self) -> str:
+        return f"MasterKeys({len(self._secrets)})"
+
+
+def master_keys(configured: Sequence[SecretStr], data_dir: Path) -> MasterKeys:
+    """The configured secrets, or the ones in `data_dir`, made there at the first start.
+
+    Raises:
+        SettingsError: the file is there and cannot be used.
+    """
+    return MasterKeys(configured or _keys_of(data_dir / FILE_NAME))
+
+
+def _keys_of(file: Path) -> list[SecretStr]:
+    if not file.exists():
+        _write_private(file, base64.urlsafe_b64encode(secrets.token_bytes(KEY_BYTES)) + b"\n")
+    try:
+        lines = file.read_text(encoding="ascii").split()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError([f"security.keys: {file} cannot be read: {error}"]) from None
+    if not lines:
+        raise SettingsError(
+            [f"security.keys: {file} is empty; restore it from a backup: stored links need it"]
+        )
+    return [SecretStr(line) for line in lines]
+
+
+def _write_private(file: Path, content: bytes) -> None:
+    """Write a file whole or not at all, readable by its owner alone from its first byte."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    draft = file.with_name(f"{file.name}.{os.getpid()}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as handle:
+        handle.write(content)
+        handle.flush()
+        os.fsync(handle.fileno())
+    try:
+        os.link(draft, file)  # unlike a rename, never replaces a key that another start made
+    except FileExistsError:
+        pass
+    finally:
+        draft.unlink()

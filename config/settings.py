@@ -1,0 +1,175 @@
+"""Every setting of the back-end: typed, frozen, secrets hidden. Names are a contract."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator
+
+from config.loading import FileSettings, load
+from config.network import BaseUrl, ListenAddress, is_loopback
+
+#: Top-level names in a shared file or environment that belong to the node service.
+NODE_SECTIONS = frozenset({"node"})
+
+CONFIG_FOLDER = Path(__file__).parent
+
+
+class Section(BaseModel):
+    """A table of the settings file: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class TelegramSection(Section):
+    """The bot's account and the server that it talks to."""
+
+    token: SecretStr
+    #: Another Bot API server; Telegram's own when empty.
+    api_base: BaseUrl | None = None
+    mode: Literal["polling"] = "polling"
+    #: Numeric ids of the owners.
+    admins: tuple[int, ...] = ()
+
+    @field_validator("token")
+    @classmethod
+    def _token_has_its_shape(cls, token: SecretStr) -> SecretStr:
+        number, colon, rest = token.get_secret_value().partition(":")
+        if not (number.isdigit() and colon and rest):
+            raise ValueError("is not a bot token; @BotFather gives one of the form 123456:ABC...")
+        return token
+
+
+class DatabaseSection(Section):
+    """Where PostgreSQL is."""
+
+    #: A DSN; empty means the embedded PostgreSQL under `data_dir`.
+    url: SecretStr | None = None
+
+    @field_validator("url")
+    @classmethod
+    def _url_is_postgres(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is None or not url.get_secret_value():
+            return None
+        if urlsplit(url.get_secret_value()).scheme not in {"postgresql", "postgres"}:
+            raise ValueError("must begin with postgresql://")
+        return url
+
+
+class StarsSection(Section):
+    """Telegram Stars."""
+
+    enabled: bool = True
+
+
+class PaymentsSection(Section):
+    """How people can pay."""
+
+    stars: StarsSection = StarsSection()
+
+
+class DemoSection(Section):
+    """`tollgate demo`."""
+
+    #: Where the demo's chat page listens.
+    listen: ListenAddress = "127.0.0.1:8088"
+
+
+class SecuritySection(Section):
+    """Master secrets, current first."""
+
+    #: Made in `data_dir` at the first start when empty.
+    keys: tuple[SecretStr, ...] = ()
+
+    @field_validator("keys")
+    @classmethod
+    def _keys_are_long(cls, keys: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        shortest = 32
+        for number, key in enumerate(keys):
+            if len(key.get_secret_value()) < shortest:
+                raise ValueError(f"key {number}: shorter than {shortest} characters")
+        return keys
+
+
+def _checked_node_url(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+        raise ValueError("must be https: the host is not this machine")
+    return url
+
+
+class NodeEntry(Section):
+    """A node that the back-end drives."""
+
+    id: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")
+    title: str = Field(min_length=1, max_length=64)
+    url: Annotated[BaseUrl, AfterValidator(_checked_node_url)]
+    api_keys: tuple[SecretStr, ...] = Field(min_length=1, max_length=2)
+
+
+class ProvisionerSection(Section):
+    """How node calls are made and repeated; seconds. Numbers: see ARCHITECTURE.md, Retry."""
+
+    attempt_timeout_s: float = Field(default=4.0, gt=0, le=30)
+    concurrency: int = Field(default=8, ge=1, le=64)
+    scan_interval_s: float = Field(default=1.0, gt=0, le=60)
+    retry_base_s: float = Field(default=0.2, gt=0, le=10)
+    retry_cap_s: float = Field(default=60.0, ge=1, le=600)
+
+
+class Settings(FileSettings):
+    """The back-end's settings."""
+
+    data_dir: Path = Path("data")
+    telegram: TelegramSection
+    database: DatabaseSection = DatabaseSection()
+    payments: PaymentsSection = PaymentsSection()
+    plans_file: Path = CONFIG_FOLDER / "plans.toml"
+    supervision_file: Path = CONFIG_FOLDER / "supervision.toml"
+    demo: DemoSection = DemoSection()
+    security: SecuritySection = SecuritySection()
+    nodes: tuple[NodeEntry, ...] = Field(default=(), validate_default=True)
+    provisioner: ProvisionerSection = ProvisionerSection()
+
+    @field_validator("nodes")
+    @classmethod
+    def _nodes_differ(cls, nodes: tuple[NodeEntry, ...]) -> tuple[NodeEntry, ...]:
+        if not nodes:
+            raise ValueError(
+                "there is no node to sell access to; `tollgate node init` prints the lines to add"
+            )
+        ids = [node.id for node in nodes]
+        if len(ids) != len(set(ids)):
+            raise ValueError("two nodes have the same id")
+        return nodes
+
+
+class DemoSettings(FileSettings):
+    """What the demo needs before it can write full settings for its two programs.
+
+    The other values pass unread to the children, where the environment outranks the demo's own.
+    """
+
+    data_dir: Path = Path("data")
+    demo: DemoSection = DemoSection()
+
+
+def load_settings(
+    config_file: Path | None = None, options: dict[str, Any] | None = None
+) -> Settings:
+    """Read the back-end's settings.
+
+    Raises:
+        SettingsError: one line for each problem.
+    """
+    return load(Settings, config_file=config_file, options=options, foreign=NODE_SECTIONS)
+
+
+def load_demo_settings(config_file: Path | None = None) -> DemoSettings:
+    """Read what the demo needs of the settings.
+
+    Raises:
+        SettingsError: one line for each problem.
+    """
+    others = NODE_SECTIONS | frozenset(Settings.model_fields) - frozenset(DemoSettings.model_fields)
+    return load(DemoSettings, config_file=config_file, foreign=others)
