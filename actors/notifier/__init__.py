@@ -1,0 +1,1 @@
+"""Tells people what changed, from rows that wait in the outbox."""

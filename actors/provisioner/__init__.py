@@ -1,0 +1,1 @@
+"""Makes one node do what the credentials say."""

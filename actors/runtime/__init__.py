@@ -1,0 +1,1 @@
+"""Actors on asyncio: the only code that knows pykka."""

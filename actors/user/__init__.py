@@ -1,0 +1,1 @@
+"""All that happens to one user passes here, one at a time."""

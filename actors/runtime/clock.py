@@ -1,0 +1,45 @@
+"""Time as a collaborator: real in production, moved by hand in tests, never read in decisions."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+
+class Timer(Protocol):
+    """A call that is going to happen."""
+
+    def cancel(self) -> None:
+        """Let it not happen; harmless when it already did."""
+        ...
+
+
+class Clock(Protocol):
+    """Monotonic time, in seconds. Entitlement never asks it: that time comes with the rows."""
+
+    def now(self) -> float:
+        """Seconds since some fixed moment."""
+        ...
+
+    def call_later(self, delay_s: float, callback: Callable[[], None]) -> Timer:
+        """Call back once, after a while, on the event loop."""
+        ...
+
+    async def sleep(self, delay_s: float) -> None:
+        """Wait; only tasks that an actor spawned may, handlers never."""
+        ...
+
+
+class LoopClock:
+    """The running event loop's own time."""
+
+    def now(self) -> float:
+        """See `Clock`."""
+        return asyncio.get_running_loop().time()
+
+    def call_later(self, delay_s: float, callback: Callable[[], None]) -> Timer:
+        """See `Clock`."""
+        return asyncio.get_running_loop().call_later(delay_s, callback)
+
+    async def sleep(self, delay_s: float) -> None:
+        """See `Clock`."""
+        await asyncio.sleep(delay_s)  # noqa: TID251 - the one place that really waits

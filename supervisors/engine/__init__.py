@@ -1,0 +1,1 @@
+"""Supervision with no business in it."""
