@@ -1,0 +1,196 @@
+"""Keeps one Xray running, and equal to the store: at its start, on suspicion, every 30 s.
+
+A crash is answered with a restart after a growing pause; a configuration that Xray refuses
+is not, because it would refuse it again.
+"""
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import structlog
+
+from xray_api.node.apply import Applier
+from xray_api.node.hot_api import HotApi, HotApiError
+from xray_api.node.links import differences
+from xray_api.node.process import (
+    RC_CONFIG_ERROR,
+    RC_START_ERROR,
+    Engine,
+    XrayProcess,
+    XrayStartError,
+)
+from xray_api.node.template import Template
+
+MEND_EVERY_S = 30.0
+#: Comparisons in a row without an answer, after which a living Xray counts as hung.
+HUNG_AFTER = 3
+RETRY_HUNG_S = 1.0
+FIRST_PAUSE_S = 0.5
+LONGEST_PAUSE_S = 30.0
+#: An Xray that ran this long has earned the first pause again.
+STEADY_S = 60.0
+#: Tries of the first start when a port is busy: a predecessor may still be ending.
+FIRST_START_TRIES = 3
+API_ANSWERS_WITHIN_S = 10.0
+
+_log = structlog.get_logger()
+
+
+class Keeper:
+    """The running Xray, whichever process that is at the moment."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        template: Template,
+        configuration: Callable[[int], dict[str, Any]],
+        applier: Applier,
+        *,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,  # noqa: TID251 - the real one
+    ) -> None:
+        """Take what runs, and how to make its configuration from a port for its API."""
+        self._engine = engine
+        self._template = template
+        self._configuration = configuration
+        self._applier = applier
+        self._sleep = sleep
+        self._process: XrayProcess | None = None
+        self._hot: HotApi | None = None
+        self._reason = "Xray has not started yet"
+        self._version: str | None = None
+        self._restarts = 0
+
+    @property
+    def pid(self) -> int | None:
+        """The running Xray's process id."""
+        return self._process.pid if self._process else None
+
+    @property
+    def version(self) -> str | None:
+        """The version of the last Xray that ran."""
+        return self._version
+
+    @property
+    def restarts(self) -> int:
+        """How often Xray has been started again."""
+        return self._restarts
+
+    @property
+    def reason(self) -> str:
+        """Why no Xray runs; empty while one does."""
+        return self._reason
+
+    async def start(self) -> None:
+        """The first start.
+
+        Raises:
+            XrayStartError: it failed; the service should not go on.
+        """
+        for tries_left in reversed(range(FIRST_START_TRIES)):
+            try:
+                await self._start()
+            except XrayStartError as error:
+                if error.status != RC_START_ERROR or not tries_left:
+                    raise
+                await self._sleep(FIRST_PAUSE_S)
+            else:
+                return
+
+    async def run(self) -> None:
+        """Watch, mend and restart, until cancelled."""
+        loop = asyncio.get_running_loop()
+        pause = FIRST_PAUSE_S
+        while True:
+            since = loop.time()
+            if self._process is not None:
+                await self._watch(self._process)
+            if loop.time() - since >= STEADY_S:
+                pause = FIRST_PAUSE_S
+            await self._sleep(pause)
+            pause = min(LONGEST_PAUSE_S, pause * 2)
+            try:
+                await self._start()
+            except XrayStartError as error:
+                self._reason = f"Xray {error}"
+                _log.error("xray_start_failed", reason=str(error), next_pause_s=pause)
+                if error.status == RC_CONFIG_ERROR:
+                    await asyncio.Event().wait()  # a person must change something
+            else:
+                self._restarts += 1
+                _log.warning("xray_restarted", restarts=self._restarts, pid=self.pid)
+
+    async def close(self) -> None:
+        """End Xray."""
+        self._applier.detach()
+        if self._hot is not None:
+            await self._hot.close()
+            self._hot = None
+        if self._process is not None:
+            await self._process.stop()
+            self._process = None
+
+    async def _start(self) -> None:
+        port = _free_port()
+        inbound = self._template.inbound
+        self._process = await XrayProcess.start(self._engine, self._configuration(port))
+        self._hot = HotApi(port, inbound.tag, self._template.flow)
+        try:
+            await self._verify(self._hot)
+        except HotApiError as error:
+            await self.close()
+            raise XrayStartError(f"does not answer its API: {error}") from error
+        except BaseException:
+            await self.close()
+            raise
+        self._version = self._process.version
+        self._reason = ""
+        _log.info("xray_started", version=self._version, pid=self.pid)
+
+    async def _verify(self, hot: HotApi) -> None:
+        await hot.uptime(API_ANSWERS_WITHIN_S)
+        if keys := differences(self._template, await hot.inbounds()):
+            raise XrayStartError(f"runs another inbound than links are made from: {keys}")
+        self._applier.attach(hot)
+        await self._applier.mend()
+
+    async def _watch(self, process: XrayProcess) -> None:
+        """Mend until the process has ended."""
+        ended = asyncio.create_task(process.wait())
+        failures = 0
+        try:
+            while not ended.done():
+                await self._until_next_look(ended, RETRY_HUNG_S if failures else MEND_EVERY_S)
+                failures = 0 if ended.done() or await self._mend() else failures + 1
+                if failures >= HUNG_AFTER:
+                    _log.error("xray_hung", pid=process.pid)
+                    await process.stop()
+        finally:
+            ended.cancel()
+        await self.close()
+        self._reason = f"Xray ended with status {ended.result()}"
+        _log.error("xray_ended", status=ended.result())
+
+    async def _until_next_look(self, ended: asyncio.Task[int], patience_s: float) -> None:
+        suspicion = asyncio.create_task(self._applier.suspicion.wait())
+        first: set[asyncio.Task[Any]] = {ended, suspicion}
+        try:
+            await asyncio.wait(first, timeout=patience_s, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            suspicion.cancel()
+        self._applier.suspicion.clear()
+
+    async def _mend(self) -> bool:
+        try:
+            await self._applier.mend()
+        except HotApiError as error:
+            _log.warning("xray_not_compared", reason=str(error))
+            return False
+        return True
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+    return port

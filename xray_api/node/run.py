@@ -1,0 +1,175 @@
+"""The node service as a whole: what cannot work stops it at start, with the setting's name."""
+
+import asyncio
+import signal
+import socket
+import ssl
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from functools import partial
+
+import structlog
+from aiohttp import web
+
+from config.network import split_address
+from config.node_settings import NodeSection, NodeSettings
+from xray_api.node.apply import Applier
+from xray_api.node.config import TemplateError, read_template, render
+from xray_api.node.errors import NodeStartError
+from xray_api.node.keeper import Keeper
+from xray_api.node.keys import ApiKeys
+from xray_api.node.links import Links, NoLinkError
+from xray_api.node.process import RC_START_ERROR, Engine, XrayStartError
+from xray_api.node.readiness import Accountant
+from xray_api.node.service import Service
+from xray_api.node.store import Store, StoreError
+from xray_api.node.template import Template
+
+STORE_FILE = "node.sqlite3"
+#: What requests under way get at the end; a change takes a millisecond.
+DRAIN_S = 5.0
+
+_log = structlog.get_logger()
+
+
+async def run_node(settings: NodeSettings, *, on_ready: Callable[[], None] | None = None) -> None:
+    """Run until SIGTERM, SIGINT or cancellation; Xray ends with it.
+
+    Args:
+        settings: the node's settings.
+        on_ready: called once, when the API answers and Xray equals the store.
+
+    Raises:
+        NodeStartError: the service cannot start; each of its lines names a setting.
+    """
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    signals = (signal.SIGTERM, signal.SIGINT)
+    for number in signals:
+        loop.add_signal_handler(number, stop.set)
+    serving = asyncio.create_task(_serve(settings.node, on_ready))
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stopping.cancel()
+        serving.cancel()
+        await asyncio.wait({serving})
+        for number in signals:
+            loop.remove_signal_handler(number)
+    if not serving.cancelled():
+        serving.result()
+
+
+async def _serve(node: NodeSection, on_ready: Callable[[], None] | None) -> None:
+    template = _template(node)
+    links = _links(node, template)
+    engine = Engine.of(node.xray)
+    tls = _tls(node)
+    if node.allow_private_targets:
+        _log.warning("private_targets_allowed", setting="node.allow_private_targets")
+    async with AsyncExitStack() as stack:
+        listener = stack.enter_context(_listener(node.listen))
+        store = await _store(node)
+        stack.push_async_callback(store.close)
+        applier = Applier(store, template.flow)
+        keeper = Keeper(engine, template, partial(_configuration, node, template, store), applier)
+        stack.push_async_callback(keeper.close)
+        await _start_xray(keeper, node, template)
+        accountant = Accountant(
+            store=store,
+            applier=applier,
+            keeper=keeper,
+            template=template,
+            links=links,
+            allow_private_targets=node.allow_private_targets,
+            since=asyncio.get_running_loop().time(),
+        )
+        keys = ApiKeys(key.get_secret_value() for key in node.api_keys)
+        service = Service(keys, store, applier, links, accountant)
+        runner = web.AppRunner(service.app(), access_log=None, shutdown_timeout=DRAIN_S)
+        stack.push_async_callback(runner.cleanup)
+        await runner.setup()
+        await web.SockSite(runner, listener, ssl_context=tls).start()
+        _log.info("node_ready", listen=node.listen, users=len(store.present()), engine=str(engine))
+        if on_ready is not None:
+            on_ready()
+        await keeper.run()
+
+
+def _template(node: NodeSection) -> Template:
+    try:
+        text = node.xray_config.read_text(encoding="utf-8")
+        return read_template(text, allow_private_targets=node.allow_private_targets)
+    except (OSError, UnicodeDecodeError) as error:
+        raise NodeStartError(f"node.xray_config: {error}") from None
+    except TemplateError as error:
+        where = f"node.xray_config: {node.xray_config}"
+        raise NodeStartError(*(f"{where}: {problem}" for problem in error.problems)) from None
+
+
+def _links(node: NodeSection, template: Template) -> Links:
+    try:
+        return Links(template, node.public_host, node.public_port)
+    except NoLinkError as error:
+        raise NodeStartError(f"node.public_host: {error}") from None
+
+
+def _tls(node: NodeSection) -> ssl.SSLContext | None:
+    if node.tls_cert is None or node.tls_key is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(node.tls_cert, node.tls_key)
+    except (OSError, ssl.SSLError) as error:
+        raise NodeStartError(f"node.tls_cert, node.tls_key: {error}") from None
+    return context
+
+
+def _listener(address: str) -> socket.socket:
+    try:
+        return _bound(*split_address(address))
+    except OSError as error:
+        raise NodeStartError(f"node.listen: {address}: {error.strerror}") from None
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=512)
+
+
+async def _store(node: NodeSection) -> Store:
+    try:
+        return await Store.open(node.state_dir / STORE_FILE)
+    except StoreError as error:
+        raise NodeStartError(f"node.state_dir: {error}") from None
+
+
+def _configuration(
+    node: NodeSection, template: Template, store: Store, api_port: int
+) -> dict[str, object]:
+    return render(
+        template,
+        store.present(),
+        api_port=api_port,
+        allow_private_targets=node.allow_private_targets,
+    )
+
+
+async def _start_xray(keeper: Keeper, node: NodeSection, template: Template) -> None:
+    try:
+        await keeper.start()
+    except XrayStartError as error:
+        if error.status == RC_START_ERROR:
+            _check_inbound_port(node, template)
+        raise NodeStartError(f"node.xray: {node.xray}: {error}") from None
+
+
+def _check_inbound_port(node: NodeSection, template: Template) -> None:
+    """Xray does not say which port it could not have."""
+    inbound = template.inbound
+    try:
+        _bound(inbound.listen, inbound.port).close()
+    except OSError as error:
+        place = f"{node.xray_config}: inbounds[0].port: {inbound.port}"
+        raise NodeStartError(f"node.xray_config: {place}: {error.strerror}") from None
