@@ -129,6 +129,7 @@ class CredentialRow:
     replaces: UUID | None
     link_enc: bytes | None
     attempts: int
+    last_class: str | None
 
     @property
     def applied(self) -> bool:
@@ -187,3 +188,126 @@ class QuoteRow:
     now: datetime
     purchase: PurchaseRow
     user_status: UserStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PurchaseDraft:
+    """An order to be written; it may be paid for `open_for_s` seconds from then."""
+
+    id: UUID
+    user_id: int
+    kind: str
+    plan_id: str
+    node_id: str
+    price: int
+    currency: str
+    period_s: int
+    provider: str
+    operation_id: str
+    chat_id: int
+    open_for_s: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaymentDraft:
+    """A charge to be recorded. An unknown `purchase_id` is recorded as none."""
+
+    provider: str
+    provider_payment_id: str
+    purchase_id: UUID | None
+    user_id: int
+    amount: int
+    currency: str
+    body_sha256: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaymentFlags:
+    """What was odd about a charge that is credited all the same."""
+
+    late: bool = False
+    over: bool = False
+    duplicate_invoice: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerEntry:
+    """Why paid time changed. (`source_kind`, `source_id`) is there once, for ever."""
+
+    delta_s: int
+    source_kind: str
+    source_id: str
+    reason: str
+    actor: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewCredential:
+    """A uuid that is to be let in, for the first time."""
+
+    uuid: UUID
+    node_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RaisedCredential:
+    """A uuid that is to be let in again, under the next generation."""
+
+    uuid: UUID
+    node_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credit:
+    """Money becomes time: all that one transaction writes. `wish` is None when access is on."""
+
+    payment: PaymentRow
+    purchase: PurchaseRow
+    kind: str
+    flags: PaymentFlags
+    before: SubscriptionRow | None
+    after: SubscriptionRow
+    entry: LedgerEntry
+    wish: NewCredential | RaisedCredential | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """Money is kept aside, uncredited, for an operator; `reason` is theirs to read."""
+
+    payment: PaymentRow
+    purchase: PurchaseRow | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Confirmed:
+    """The node's answer was recorded; these people have news."""
+
+    user_id: int
+    activated: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Superseded:
+    """A newer wish overtook the one that was answered: nothing was recorded."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PurchaseNews:
+    """Rows behind an order's live message."""
+
+    user: UserRow
+    purchase: PurchaseRow
+    subscription: SubscriptionRow | None
+    held: bool
+    delayed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkNews:
+    """Rows behind a message with a link."""
+
+    user: UserRow
+    subscription: SubscriptionRow
+    link: str

@@ -1,0 +1,97 @@
+"""NotifierActor: carries what waits in the outbox to people, at least once, in order for each.
+
+A message is made from the rows of the moment it goes, so the latest state wins.
+"""
+
+import random
+from itertools import groupby
+
+import structlog
+
+from actors.notifier.decisions import decide_notice, decide_wait
+from actors.notifier.ports import CannotReach, Carried, CarryLater, CarryOutcome, Courier
+from actors.runtime.actor import AsyncioActor
+from actors.runtime.messages import Tick
+from storage.errors import StorageUnavailable
+from storage.phases import NoticePhases
+from storage.rows import OutboxRow
+
+log = structlog.get_logger(__name__)
+
+#: Rows read at once; people served at once.
+BATCH = 100
+PEOPLE_AT_ONCE = 8
+SCAN_INTERVAL_S = 1.0
+
+
+class NotifierActor(AsyncioActor):
+    """Tells people what changed."""
+
+    mailbox_bound = 1_000
+
+    def __init__(self, courier: Courier, phases: NoticePhases, source: random.Random) -> None:
+        super().__init__()
+        self.courier = courier
+        self.phases = phases
+        self.source = source
+        self._in_hand: set[int | None] = set()
+
+    async def prepare(self) -> None:
+        """Look for work at once, then at every interval."""
+        self.spawn(self._scan(), "scan")
+
+    async def on_tick(self, message: Tick) -> None:
+        """Serve people who have news and are not being served."""
+        del message
+        rows = [row for row in await self.phases.due(BATCH) if row.user_id not in self._in_hand]
+        # The sort keeps the order of each person's rows.
+        for user_id, theirs in groupby(sorted(rows, key=_owner), key=lambda row: row.user_id):
+            if len(self._in_hand) >= PEOPLE_AT_ONCE:
+                return
+            self._in_hand.add(user_id)
+            self.spawn(self._serve(user_id, list(theirs)), f"serve-{user_id}")
+
+    async def _scan(self) -> None:
+        while True:
+            self.wake_self()
+            await self.clock.sleep(SCAN_INTERVAL_S)
+
+    async def _serve(self, user_id: int | None, rows: list[OutboxRow]) -> None:
+        """One person's messages, one after the other, until one has to wait."""
+        try:
+            for row in rows:
+                if not await self._tell(row):
+                    break
+        except StorageUnavailable as outage:
+            log.warning("notifier_waits", reason=str(outage))
+            return
+        finally:
+            self._in_hand.discard(user_id)
+        self.wake_self()
+
+    async def _tell(self, row: OutboxRow) -> bool:
+        news = await self.phases.news(row)
+        notice = decide_notice(news) if news is not None else None
+        if notice is None:
+            await self.phases.drop(row)
+            return True
+        return await self._record(row, await self.courier.carry(notice))
+
+    async def _record(self, row: OutboxRow, outcome: CarryOutcome) -> bool:
+        match outcome:
+            case Carried(message_id=message_id):
+                await self.phases.sent(row, message_id)
+                return True
+            case CarryLater(after_s=asked_s, reason=reason):
+                wait = decide_wait(row.attempts, asked_s, self.source.random())
+                log.warning("notice_postponed", user_id=row.user_id, reason=reason, after_s=wait)
+                await self.phases.postpone(row, wait)
+                return False
+            case CannotReach(reason=reason):
+                log.info("user_unreachable", user_id=row.user_id, reason=reason)
+                await self.phases.cannot_reach(row)
+                return False
+
+
+def _owner(row: OutboxRow) -> int:
+    return row.user_id or 0

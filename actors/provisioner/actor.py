@@ -1,0 +1,183 @@
+"""ProvisionerActor: one per node, and the only place that repeats a node call.
+
+Messages only wake it. Its work is the rows with `applied_gen < gen`; every attempt is counted
+before it is made and repeats the same uuid and generation.
+"""
+
+import random
+from dataclasses import dataclass
+from uuid import UUID
+
+import structlog
+
+from actors.provisioner.decisions import (
+    LearnEpoch,
+    NodeKnowsMore,
+    Overtaken,
+    Retry,
+    RetryLimits,
+    SetAside,
+    decide_failure,
+)
+from actors.runtime.actor import AsyncioActor
+from actors.runtime.address import Directory
+from actors.runtime.messages import Tick
+from storage.errors import StorageUnavailable
+from storage.phases import NodePhases
+from storage.rows import Confirmed, CredentialRow, Desired
+from xray_api.client.errors import NodeCallError
+from xray_api.client.port import NodePort
+from xray_api.contract import Writer
+
+log = structlog.get_logger(__name__)
+
+NOTIFIER = "notifier"
+
+#: A row is nobody else's for the time of its call and this much more, seconds.
+CALL_MARGIN_S = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProvisionerLimits:
+    """How a node is called; times in seconds."""
+
+    attempt_timeout_s: float
+    concurrency: int
+    scan_interval_s: float
+    retry: RetryLimits
+
+
+class ProvisionerActor(AsyncioActor):
+    """Makes one node do what the credentials say."""
+
+    mailbox_bound = 1_000
+
+    def __init__(
+        self,
+        node_id: str,
+        node: NodePort,
+        phases: NodePhases,
+        limits: ProvisionerLimits,
+        directory: Directory,
+        source: random.Random,
+    ) -> None:
+        super().__init__()
+        self.node_id = node_id
+        self.node = node
+        self.phases = phases
+        self.limits = limits
+        self.directory = directory
+        self.source = source
+        self._epoch: UUID | None = None
+        self._database_id: UUID | None = None
+        self._in_hand: set[UUID] = set()
+
+    async def prepare(self) -> None:
+        """Look for work at once, then at every interval."""
+        self.spawn(self._scan(), "scan")
+
+    async def on_tick(self, message: Tick) -> None:
+        """Take what is due and not in hand, as many calls at a time as the node is given."""
+        del message
+        free = self.limits.concurrency - len(self._in_hand)
+        if free <= 0:
+            return
+        for row in await self.phases.due(self.node_id, free, list(self._in_hand)):
+            self._in_hand.add(row.uuid)
+            self.spawn(self._apply(row), f"apply-{str(row.uuid)[:8]}")
+
+    async def _scan(self) -> None:
+        resumed = False
+        while True:
+            try:
+                if not resumed:
+                    await self.phases.resume(self.node_id)
+                    resumed = True
+            except StorageUnavailable as outage:
+                log.warning("provisioner_waits", reason=str(outage))
+            self.wake_self()
+            await self.clock.sleep(self.limits.scan_interval_s)
+
+    async def _apply(self, row: CredentialRow) -> None:
+        """One attempt at one wish."""
+        try:
+            begun = await self.phases.begin(row, self.limits.attempt_timeout_s + CALL_MARGIN_S)
+            if begun is not None:
+                await self._attempt(row, *begun)
+        except StorageUnavailable as outage:
+            log.warning("provisioner_waits", reason=str(outage))
+            return  # to the next scan: an outage is not asked in a loop
+        finally:
+            self._in_hand.discard(row.uuid)
+        self.wake_self()
+
+    async def _attempt(self, row: CredentialRow, attempts: int, seq: int) -> None:
+        try:
+            link = await self._call(row, seq)
+        except NodeCallError as error:
+            await self._failed(row, attempts, error)
+            return
+        outcome = await self.phases.record_outcome(row, link, seq)
+        if isinstance(outcome, Confirmed) and outcome.activated:
+            log.info("ACTIVATION_PHASE2_DB_COMMIT", uuid=str(row.uuid)[:8], user_id=outcome.user_id)
+            self.directory.find(NOTIFIER).wake()
+
+    async def _call(self, row: CredentialRow, seq: int) -> str | None:
+        """Send a wish; the node's link for one that lets a user in."""
+        epoch = self._epoch or await self._meet()
+        if self._database_id is None:
+            self._database_id = await self.phases.database_id()
+        writer = Writer(str(self._database_id), seq)
+        deadline_s = self.limits.attempt_timeout_s
+        if row.desired is Desired.ABSENT:
+            await self.node.remove(row.uuid, row.gen, epoch, deadline_s=deadline_s, writer=writer)
+            return None
+        reply = await self.node.put(row.uuid, row.gen, epoch, deadline_s=deadline_s, writer=writer)
+        return reply.vless_link
+
+    async def _meet(self) -> UUID:
+        """The epoch to send: the one that the database knows, else the node's own word."""
+        known = await self.phases.node(self.node_id)
+        if known is not None and known.epoch is not None:
+            self._epoch = known.epoch
+            return known.epoch
+        readiness = await self.node.ready(deadline_s=self.limits.attempt_timeout_s)
+        return await self._learn(readiness.epoch)
+
+    async def _learn(self, epoch: UUID) -> UUID:
+        if await self.phases.learn_epoch(self.node_id, epoch):
+            log.warning("node_epoch_changed", node=self.node_id, epoch=str(epoch))
+        self._epoch = epoch
+        return epoch
+
+    async def _failed(self, row: CredentialRow, attempts: int, error: NodeCallError) -> None:
+        decision = decide_failure(
+            error,
+            sent_gen=row.gen,
+            current_gen=await self.phases.generation(row.uuid),
+            attempts=attempts,
+            limits=self.limits.retry,
+            jitter=self.source.random(),
+        )
+        log.warning(
+            "XRAY_CALL_FAILED",
+            node=self.node_id,
+            uuid=str(row.uuid)[:8],
+            attempts=attempts,
+            error=type(error).__name__,
+            decision=type(decision).__name__,
+        )
+        match decision:
+            case Retry(after_s=after_s, error_class=error_class):
+                await self.phases.postpone(row, after_s, error_class)
+                self.directory.find(NOTIFIER).wake()
+            case NodeKnowsMore(node_gen=node_gen, after_s=after_s):
+                log.error("node_knows_more", node=self.node_id, node_gen=node_gen, gen=row.gen)
+                await self.phases.postpone(row, after_s, "rollback")
+            case LearnEpoch(epoch=epoch):
+                await self._learn(epoch)
+            case SetAside(error_class=error_class):
+                log.error("credential_quarantined", node=self.node_id, uuid=str(row.uuid)[:8])
+                await self.phases.quarantine(row, error_class)
+            case Overtaken():
+                return

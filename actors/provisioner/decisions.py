@@ -1,0 +1,117 @@
+"""Pure: what a node's refusal or silence means for the wish that was sent."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from xray_api.client.errors import (
+    EpochChanged,
+    Fault,
+    NodeBusy,
+    NodeCallError,
+    NodeUnavailable,
+    StaleGeneration,
+)
+
+#: The first attempts come quickly, because somebody paid and waits; later ones spare the node.
+INTERACTIVE_ATTEMPTS = 3
+INTERACTIVE_CAP_S = 2.0
+#: A certificate or a key is mended by a person: asking often helps nobody.
+TLS_WAIT_S = 30.0
+AUTH_WAIT_S = 60.0
+LONGEST_RETRY_AFTER_S = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryLimits:
+    """How quickly an unanswered wish is repeated; seconds."""
+
+    base_s: float
+    cap_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retry:
+    """The same uuid and generation again, after a while."""
+
+    after_s: float
+    error_class: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overtaken:
+    """A newer wish was sent meanwhile; it goes its own way."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeKnowsMore:
+    """The node saw a generation that the database never made: one of them was restored.
+
+    Asked again at the slowest pace, and an alarm: no answer may be guessed here.
+    """
+
+    node_gen: int
+    after_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LearnEpoch:
+    """The node has another store than we knew."""
+
+    epoch: UUID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetAside:
+    """The node will never take this wish: a bug of ours, for a person to look at."""
+
+    error_class: str
+
+
+Failure = Retry | Overtaken | NodeKnowsMore | LearnEpoch | SetAside
+
+
+def decide_failure(
+    error: NodeCallError,
+    *,
+    sent_gen: int,
+    current_gen: int,
+    attempts: int,
+    limits: RetryLimits,
+    jitter: float,
+) -> Failure:
+    """What to do about a failed call.
+
+    Args:
+        error: how the call failed.
+        sent_gen: the generation that was sent.
+        current_gen: the generation that the database has now.
+        attempts: calls made for this wish, this one included.
+        limits: how quickly to repeat.
+        jitter: a random number in [0, 1).
+    """
+    if isinstance(error, EpochChanged):
+        return LearnEpoch(epoch=error.epoch)
+    if isinstance(error, StaleGeneration):
+        if current_gen > sent_gen:
+            return Overtaken()
+        return NodeKnowsMore(node_gen=error.node_gen, after_s=limits.cap_s)
+    if error.fault is Fault.BUG:
+        return SetAside(error_class=error.fault)
+    return Retry(after_s=_wait(error, attempts, limits, jitter), error_class=error.fault)
+
+
+def _wait(error: NodeCallError, attempts: int, limits: RetryLimits, jitter: float) -> float:
+    if error.fault is Fault.TLS:
+        return TLS_WAIT_S * (1 + jitter)
+    if error.fault is Fault.AUTH:
+        return AUTH_WAIT_S
+    asked = error.retry_after if isinstance(error, NodeBusy | NodeUnavailable) else None
+    return max(jitter * _ceiling(attempts, limits), min(asked or 0.0, LONGEST_RETRY_AFTER_S))
+
+
+def _ceiling(attempts: int, limits: RetryLimits) -> float:
+    """Full jitter's upper end after this many attempts, seconds."""
+    if attempts <= INTERACTIVE_ATTEMPTS:
+        return min(INTERACTIVE_CAP_S, limits.base_s * 2.0**attempts)
+    durable = limits.base_s * 5 * 2.0 ** (attempts - INTERACTIVE_ATTEMPTS)
+    return min(limits.cap_s, durable)

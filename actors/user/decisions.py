@@ -1,0 +1,259 @@
+"""Pure: what a user's rows, a message and the database's clock lead to."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from actors.user.messages import (
+    LinkNotReady,
+    NoAccess,
+    OpenPurchase,
+    StatusShown,
+)
+from config.plans import Plan
+from storage.rows import (
+    CredentialRow,
+    Credit,
+    Desired,
+    Hold,
+    LedgerEntry,
+    NewCredential,
+    PaymentFlags,
+    PaymentRow,
+    PurchaseDraft,
+    PurchaseRow,
+    PurchaseStatus,
+    RaisedCredential,
+    SubscriptionRow,
+    SubscriptionStatus,
+    UserRecord,
+    UserStatus,
+)
+
+STARS = "stars"
+STARS_CURRENCY = "XTR"
+#: How long an invoice can be paid. Telegram sets no limit; the price is promised that long.
+INVOICE_OPEN_S = 24 * 3600
+
+#: Orders in these states expect no money any more.
+CLOSED = frozenset({PurchaseStatus.CANCELLED, PurchaseStatus.EXPIRED, PurchaseStatus.REJECTED})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenNew:
+    """Write this order and show its invoice."""
+
+    draft: PurchaseDraft
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShowAgain:
+    """The order is there; another tap asks for its invoice once more."""
+
+    purchase: PurchaseRow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SameTap:
+    """The invoice of this very tap was sent."""
+
+    purchase: PurchaseRow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefuseUser:
+    """We do not sell to this user."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusePlan:
+    """The plan is not sold, or no node takes its buyers."""
+
+
+def decide_status(record: UserRecord) -> StatusShown:
+    """Where a user stands. The user's row must be there."""
+    if record.user is None:
+        raise ValueError("the user was not introduced")
+    subscription = record.subscription
+    return StatusShown(
+        language=record.user.language,
+        now=record.now,
+        status=subscription.status if subscription else SubscriptionStatus.NONE,
+        plan_id=subscription.plan_id if subscription else None,
+        expires_at=subscription.expires_at if subscription else None,
+        pending_s=subscription.pending_s if subscription else 0,
+        has_link=isinstance(decide_link(record), CredentialRow),
+    )
+
+
+def decide_open(
+    record: UserRecord, message: OpenPurchase, plan: Plan | None, nodes: Sequence[str], fresh: UUID
+) -> OpenNew | ShowAgain | SameTap | RefuseUser | RefusePlan:
+    """What a tap on a plan leads to.
+
+    Args:
+        record: the user's rows.
+        message: the tap.
+        plan: what is sold under the id in it.
+        nodes: ids of the nodes that take buyers.
+        fresh: an id for the order, if there is to be a new one.
+    """
+    if record.user is None or not _may_buy(record):
+        return RefuseUser()
+    node_id = choose_node(record, plan, nodes) if plan is not None else None
+    if plan is None or node_id is None:
+        return RefusePlan()
+    for purchase in record.open_purchases:
+        if purchase.operation_id == message.operation_id:
+            sent = purchase.status is PurchaseStatus.AWAITING_PAYMENT
+            return SameTap(purchase=purchase) if sent else ShowAgain(purchase=purchase)
+    for purchase in record.open_purchases:
+        if purchase.plan_id == plan.id and purchase.price == plan.price_stars:
+            return ShowAgain(purchase=purchase)
+    draft = PurchaseDraft(
+        id=fresh,
+        user_id=record.user.tg_id,
+        kind="renew" if record.subscription else "new",
+        plan_id=plan.id,
+        node_id=node_id,
+        price=plan.price_stars,
+        currency=STARS_CURRENCY,
+        period_s=plan.period_s,
+        provider=STARS,
+        operation_id=message.operation_id,
+        chat_id=message.chat_id,
+        open_for_s=INVOICE_OPEN_S,
+    )
+    return OpenNew(draft=draft)
+
+
+def choose_node(record: UserRecord, plan: Plan, nodes: Sequence[str]) -> str | None:
+    """Where a buyer goes: the node that serves the user already, else the plan's first."""
+    allowed = [node for node in nodes if not plan.nodes or node in plan.nodes]
+    current = _present_credential(record)
+    if current is not None and current.node_id in allowed:
+        return current.node_id
+    return allowed[0] if allowed else None
+
+
+def decide_credit(
+    record: UserRecord, payment: PaymentRow, purchase: PurchaseRow | None, fresh: UUID
+) -> Credit | Hold:
+    """What a charge buys: time, or nothing until an operator has looked.
+
+    Args:
+        record: the payer's rows.
+        payment: the charge, as recorded.
+        purchase: the order that it names, if there is one.
+        fresh: a uuid, if the user has none yet.
+    """
+    reason = _why_held(record, payment, purchase)
+    if reason is not None or purchase is None:
+        return Hold(payment=payment, purchase=purchase, reason=reason or "no such order")
+    before = record.subscription
+    after = _with_time(before, purchase, record.now, fresh)
+    active = after.status is SubscriptionStatus.ACTIVE
+    return Credit(
+        payment=payment,
+        purchase=purchase,
+        kind="renew" if before else "new",
+        flags=PaymentFlags(
+            late=purchase.status in CLOSED or purchase.invoice_expires_at <= record.now,
+            over=payment.amount > purchase.price,
+            duplicate_invoice=purchase.status is PurchaseStatus.PAID,
+        ),
+        before=before,
+        after=after,
+        entry=LedgerEntry(
+            delta_s=purchase.period_s,
+            source_kind="payment",
+            source_id=f"{payment.provider}:{payment.provider_payment_id}",
+            reason=f"plan {purchase.plan_id}",
+            actor=f"user/{payment.user_id}",
+        ),
+        wish=None if active else _wish(record, purchase, fresh),
+    )
+
+
+def decide_link(record: UserRecord) -> CredentialRow | LinkNotReady | NoAccess:
+    """The credential whose link may be shown, or why there is none."""
+    status = record.subscription.status if record.subscription else SubscriptionStatus.NONE
+    if status is SubscriptionStatus.ACTIVATING:
+        return LinkNotReady()
+    if status is not SubscriptionStatus.ACTIVE:
+        return NoAccess(status=status)
+    for credential in record.credentials:
+        # A raised generation that waits for its confirmation leaves the link what it was.
+        if credential.desired is Desired.PRESENT and credential.link_enc is not None:
+            return credential
+    return LinkNotReady()
+
+
+def _may_buy(record: UserRecord) -> bool:
+    suspended = (
+        record.subscription is not None
+        and record.subscription.status is SubscriptionStatus.SUSPENDED
+    )
+    return record.user is not None and record.user.status is UserStatus.ACTIVE and not suspended
+
+
+def _why_held(record: UserRecord, payment: PaymentRow, purchase: PurchaseRow | None) -> str | None:
+    if purchase is None:
+        return "no such order"
+    if purchase.user_id != payment.user_id:
+        return "the order is another user's"
+    if payment.currency != purchase.currency:
+        return f"paid in {payment.currency}, ordered in {purchase.currency}"
+    if payment.amount < purchase.price:
+        return f"paid {payment.amount}, ordered for {purchase.price}"
+    if not _may_buy(record):
+        return "the user is banned or suspended"
+    return None
+
+
+def _with_time(
+    before: SubscriptionRow | None, purchase: PurchaseRow, now: datetime, fresh: UUID
+) -> SubscriptionRow:
+    """The subscription after a purchase: running time is extended, other time waits for access."""
+    if before is None:
+        return SubscriptionRow(
+            id=fresh,
+            user_id=purchase.user_id,
+            plan_id=purchase.plan_id,
+            status=SubscriptionStatus.ACTIVATING,
+            expires_at=None,
+            pending_s=purchase.period_s,
+            version=1,
+        )
+    changed = replace(before, plan_id=purchase.plan_id, version=before.version + 1)
+    if before.status is SubscriptionStatus.ACTIVE and before.expires_at is not None:
+        until = max(now, before.expires_at) + timedelta(seconds=purchase.period_s)
+        return replace(changed, expires_at=until)
+    return replace(
+        changed,
+        status=SubscriptionStatus.ACTIVATING,
+        pending_s=before.pending_s + purchase.period_s,
+    )
+
+
+def _wish(
+    record: UserRecord, purchase: PurchaseRow, fresh: UUID
+) -> NewCredential | RaisedCredential | None:
+    """What the node must be asked for, so that paid time can start."""
+    current = _present_credential(record)
+    if current is not None:
+        # Access is being made already; the one confirmation starts all the time that waits.
+        return None if not current.applied else _raised(current)
+    if record.credentials:
+        # The link that the user saved works again.
+        return _raised(record.credentials[0])
+    return NewCredential(uuid=fresh, node_id=purchase.node_id)
+
+
+def _raised(credential: CredentialRow) -> RaisedCredential:
+    return RaisedCredential(uuid=credential.uuid, node_id=credential.node_id)
+
+
+def _present_credential(record: UserRecord) -> CredentialRow | None:
+    return next((c for c in record.credentials if c.desired is Desired.PRESENT), None)

@@ -1,0 +1,205 @@
+"""Credentials: work to do is `applied_gen < gen`, and nothing else is a list of work."""
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from storage.database import Connection
+from storage.rows import (
+    Confirmed,
+    CredentialRow,
+    Desired,
+    NewCredential,
+    RaisedCredential,
+    Superseded,
+)
+
+COLUMNS = """uuid, subscription_id, node_id, desired, gen, applied_gen, first_applied_at, replaces,
+    link_enc, attempts, last_class"""
+
+OF_SUBSCRIPTION = f"""
+SELECT {COLUMNS} FROM credentials WHERE subscription_id = $1 ORDER BY created_at DESC
+"""  # noqa: S608 - a constant of ours
+ADD = """
+INSERT INTO credentials (uuid, subscription_id, node_id, desired) VALUES ($1, $2, $3, 'present')
+"""
+RAISE = """
+UPDATE credentials SET desired = 'present', gen = gen + 1, attempts = 0, next_at = now(),
+    last_class = NULL
+WHERE uuid = $1
+"""
+DUE = f"""
+SELECT {COLUMNS} FROM credentials
+WHERE node_id = $1 AND applied_gen < gen AND quarantined_at IS NULL AND next_at <= now()
+    AND NOT uuid = ANY($3)
+ORDER BY next_at LIMIT $2
+"""  # noqa: S608
+#: Counted before the call, so that one which kills the process counts too. Nobody else takes the
+#: row while the call may still run.
+BEGIN = """
+UPDATE credentials SET attempts = attempts + 1, next_at = now() + $3
+WHERE uuid = $1 AND gen = $2 AND applied_gen < gen
+RETURNING attempts, nextval('writer_seq') AS seq
+"""
+POSTPONE = """
+UPDATE credentials SET next_at = now() + $3, last_class = $4
+WHERE uuid = $1 AND gen = $2 AND applied_gen < gen
+"""
+QUARANTINE = """
+UPDATE credentials SET quarantined_at = now(), last_class = $3
+WHERE uuid = $1 AND gen = $2 AND applied_gen < gen
+"""
+RESUME = """
+UPDATE credentials SET next_at = now()
+WHERE node_id = $1 AND applied_gen < gen AND quarantined_at IS NULL AND next_at > now()
+"""
+GENERATION = "SELECT gen FROM credentials WHERE uuid = $1"
+#: A node that lost its store is told everything again, under generations it cannot have seen.
+REDRIVE = """
+UPDATE credentials SET gen = gen + 1, attempts = 0, next_at = now()
+WHERE node_id = $1 AND desired = 'present'
+"""
+
+#: The answer of a node, recorded in one statement. A wish that changed meanwhile is not confirmed.
+#: The first confirmed access starts the paid time; the credential that this one replaces goes.
+#: Lock order: subscription, credential.
+CONFIRM = """
+WITH was AS (
+    SELECT s.* FROM subscriptions s JOIN credentials c ON c.subscription_id = s.id
+    WHERE c.uuid = $1 FOR UPDATE OF s
+), acked AS (
+    UPDATE credentials c SET applied_gen = c.gen, link_enc = coalesce($3, c.link_enc),
+        first_applied_at =
+            coalesce(c.first_applied_at, CASE c.desired WHEN 'present' THEN now() END),
+        attempts = 0, last_class = NULL
+    FROM was WHERE c.uuid = $1 AND c.gen = $2::bigint AND c.applied_gen < c.gen
+    RETURNING c.uuid, c.gen, c.desired, c.replaces
+), retired AS (
+    UPDATE credentials c SET desired = 'absent', gen = c.gen + 1, attempts = 0, next_at = now()
+    FROM acked a
+    WHERE c.uuid = a.replaces AND a.desired = 'present' AND c.desired = 'present'
+), begun AS (
+    UPDATE subscriptions s SET status = 'active', pending_s = 0, version = was.version + 1,
+        expires_at = greatest(now(), was.expires_at) + make_interval(secs => was.pending_s)
+    FROM was, acked a
+    WHERE s.id = was.id AND a.desired = 'present' AND was.status = 'activating'
+    RETURNING s.*
+), entered AS (
+    INSERT INTO ledger (subscription_id, version, delta_s, expires_before, expires_after,
+        pending_before, pending_after, source_kind, source_id, reason, actor)
+    SELECT b.id, b.version, 0, was.expires_at, b.expires_at, was.pending_s, 0,
+        'activation', $1::uuid::text || ':' || $2::bigint::text,
+        'access works: paid time starts', 'provisioner'
+    FROM begun b, was
+), fulfilled AS (
+    UPDATE purchases p SET fulfilled_at = now() FROM begun b
+    WHERE p.user_id = b.user_id AND p.status = 'paid' AND p.fulfilled_at IS NULL
+    RETURNING p.id, p.user_id
+), cards AS (
+    INSERT INTO outbox (kind, user_id, dedupe_key, payload)
+    SELECT 'notify', f.user_id, 'purchase:' || f.id,
+        jsonb_build_object('notice', 'purchase', 'purchase_id', f.id)
+    FROM fulfilled f
+    ON CONFLICT (dedupe_key) DO UPDATE
+        SET state = 'due', next_at = now(), attempts = 0, version = outbox.version + 1
+), links AS (
+    INSERT INTO outbox (kind, user_id, dedupe_key, payload)
+    SELECT 'notify', b.user_id, 'link:' || $1::uuid::text || ':' || $2::bigint::text,
+        jsonb_build_object('notice', 'link', 'uuid', $1::uuid)
+    FROM begun b
+    ON CONFLICT (dedupe_key) DO NOTHING
+)
+SELECT was.user_id, EXISTS (SELECT FROM begun) AS activated FROM was, acked
+"""
+
+
+async def of_subscription(
+    connection: Connection, subscription_id: UUID
+) -> tuple[CredentialRow, ...]:
+    """All credentials that a subscription ever had, newest first."""
+    found = await connection.fetch(OF_SUBSCRIPTION, subscription_id)
+    return tuple(credential_row(record) for record in found)
+
+
+async def wish(
+    connection: Connection, subscription_id: UUID, wanted: NewCredential | RaisedCredential
+) -> None:
+    """Ask for a uuid to be let in."""
+    if isinstance(wanted, NewCredential):
+        await connection.execute(ADD, wanted.uuid, subscription_id, wanted.node_id)
+    else:
+        await connection.execute(RAISE, wanted.uuid)
+
+
+async def due(
+    connection: Connection, node_id: str, limit: int, besides: list[UUID]
+) -> list[CredentialRow]:
+    """What a node should be told now, longest waiting first, `besides` those in hand."""
+    return [credential_row(found) for found in await connection.fetch(DUE, node_id, limit, besides)]
+
+
+async def begin(
+    connection: Connection, row: CredentialRow, busy_for_s: float
+) -> tuple[int, int] | None:
+    """Count an attempt before it is made.
+
+    Returns:
+        The number of this attempt and the writer's sequence number, or None when the wish changed.
+    """
+    found = await connection.fetchrow(BEGIN, row.uuid, row.gen, timedelta(seconds=busy_for_s))
+    return None if found is None else (found["attempts"], found["seq"])
+
+
+async def confirm(
+    connection: Connection, uuid: UUID, gen: int, link_enc: bytes | None
+) -> Confirmed | Superseded:
+    """Record that the node did what generation `gen` asked."""
+    found = await connection.fetchrow(CONFIRM, uuid, gen, link_enc)
+    if found is None:
+        return Superseded()
+    return Confirmed(user_id=found["user_id"], activated=found["activated"])
+
+
+async def postpone(
+    connection: Connection, uuid: UUID, gen: int, after_s: float, error_class: str
+) -> None:
+    """Try this wish again after a while."""
+    await connection.execute(POSTPONE, uuid, gen, timedelta(seconds=after_s), error_class)
+
+
+async def quarantine(connection: Connection, uuid: UUID, gen: int, error_class: str) -> None:
+    """Set aside a wish that the node will never take; an operator looks at it."""
+    await connection.execute(QUARANTINE, uuid, gen, error_class)
+
+
+async def resume(connection: Connection, node_id: str) -> None:
+    """Nobody waits for the timer of a process that is gone."""
+    await connection.execute(RESUME, node_id)
+
+
+async def redrive(connection: Connection, node_id: str) -> None:
+    """Tell a node everything again."""
+    await connection.execute(REDRIVE, node_id)
+
+
+async def generation(connection: Connection, uuid: UUID) -> int:
+    """The present generation of a uuid, 0 for an unknown one."""
+    found: int | None = await connection.fetchval(GENERATION, uuid)
+    return found or 0
+
+
+def credential_row(record: Any) -> CredentialRow:
+    """A row of `COLUMNS`."""
+    return CredentialRow(
+        uuid=record["uuid"],
+        subscription_id=record["subscription_id"],
+        node_id=record["node_id"],
+        desired=Desired(record["desired"]),
+        gen=record["gen"],
+        applied_gen=record["applied_gen"],
+        first_applied_at=record["first_applied_at"],
+        replaces=record["replaces"],
+        link_enc=record["link_enc"],
+        attempts=record["attempts"],
+        last_class=record["last_class"],
+    )

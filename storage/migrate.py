@@ -1,0 +1,57 @@
+"""Migrations: plain SQL files, applied once each, by one process at a time."""
+
+import asyncio
+import logging
+from pathlib import Path
+
+import asyncpg
+from pogo_core.error import BadMigrationError
+from pogo_core.util import migrate
+
+from storage.errors import StorageSetupError, StorageUnavailable
+
+FOLDER = Path(__file__).parent / "migrations"
+#: An arbitrary number that names the lock; only migrations take it.
+LOCK = 7_011_823
+#: After a crash PostgreSQL refuses connections while it recovers, seconds.
+RECOVERY_S = 60.0
+PAUSE_S = 0.2
+
+#: pogo-migrate reports each file as a warning; ours are reported by who called.
+QUIET = logging.getLogger("tollgate.migrations")
+QUIET.setLevel(logging.ERROR)
+
+
+async def apply_migrations(url: str) -> None:
+    """Bring the schema up to date; harmless when it is.
+
+    Raises:
+        StorageUnavailable: the server does not answer.
+        StorageSetupError: a migration failed.
+    """
+    connection = await _connect(url)
+    try:
+        # On the same connection: parallel appliers fail without it.
+        await connection.execute("SELECT pg_advisory_lock($1)", LOCK)
+        await migrate.apply(connection, FOLDER, schema_name="public", logger=QUIET)
+    except BadMigrationError as error:
+        raise StorageSetupError(f"database: {error}: {error.__cause__}") from error
+    finally:
+        await connection.close()
+
+
+async def _connect(url: str) -> "asyncpg.Connection[asyncpg.Record]":
+    """Connect, waiting out a server that starts or recovers."""
+    deadline = asyncio.get_running_loop().time() + RECOVERY_S
+    while True:
+        try:
+            return await asyncpg.connect(url, timeout=10)
+        except (
+            asyncpg.InvalidAuthorizationSpecificationError,
+            asyncpg.InvalidCatalogNameError,
+        ) as no:
+            raise StorageSetupError(f"database.url: {no}") from None
+        except (OSError, asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError) as error:
+            if asyncio.get_running_loop().time() > deadline:
+                raise StorageUnavailable(f"PostgreSQL does not answer: {error}") from error
+            await asyncio.sleep(PAUSE_S)  # noqa: TID251 - at start-up, before there is a clock

@@ -1,0 +1,47 @@
+"""Nodes as the database knows them: state, and the epoch of the store that they last showed."""
+
+from typing import Any
+from uuid import UUID
+
+from storage.database import Connection
+from storage.rows import NodeRow
+
+ANNOUNCE = "INSERT INTO nodes (id) VALUES ($1) ON CONFLICT (id) DO NOTHING"
+READ = "SELECT id, state, epoch FROM nodes WHERE id = $1"
+#: Tells whether this is news, and what was known before.
+LEARN_EPOCH = """
+UPDATE nodes n SET epoch = $2 FROM (SELECT id, epoch FROM nodes WHERE id = $1 FOR UPDATE) was
+WHERE n.id = was.id AND was.epoch IS DISTINCT FROM $2
+RETURNING was.epoch IS NOT NULL
+"""
+ACKNOWLEDGE = "UPDATE nodes SET writer_seq_acked = greatest(writer_seq_acked, $2) WHERE id = $1"
+DATABASE_ID = "SELECT db_id FROM system"
+
+
+async def announce(connection: Connection, node_ids: list[str]) -> None:
+    """Make the rows of configured nodes."""
+    await connection.executemany(ANNOUNCE, [(node_id,) for node_id in node_ids])
+
+
+async def read(connection: Connection, node_id: str) -> NodeRow | None:
+    """A node's row, if it was announced."""
+    found: Any = await connection.fetchrow(READ, node_id)
+    if found is None:
+        return None
+    return NodeRow(id=found["id"], state=found["state"], epoch=found["epoch"])
+
+
+async def learn_epoch(connection: Connection, node_id: str, epoch: UUID) -> bool:
+    """Remember which store the node has; True when it took the place of another one."""
+    return bool(await connection.fetchval(LEARN_EPOCH, node_id, epoch))
+
+
+async def acknowledge(connection: Connection, node_id: str, seq: int) -> None:
+    """The node has seen this much of our writing."""
+    await connection.execute(ACKNOWLEDGE, node_id, seq)
+
+
+async def database_id(connection: Connection) -> UUID:
+    """Which database this is; another one has another id."""
+    found: UUID = await connection.fetchval(DATABASE_ID)
+    return found
