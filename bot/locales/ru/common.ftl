@@ -1,0 +1,68 @@
+# Моменты, отрезки времени и цены: так их показывают все остальные тексты.
+
+moment = { $day } { $month ->
+    [1] января
+    [2] февраля
+    [3] марта
+    [4] апреля
+    [5] мая
+    [6] июня
+    [7] июля
+    [8] августа
+    [9] сентября
+    [10] октября
+    [11] ноября
+   *[12] декабря
+} { $year }, { $time } UTC
+duration-days = { $count ->
+    [one] { $count } день
+    [few] { $count } дня
+    [many] { $count } дней
+   *[other] { $count } дня
+}
+duration-hours = { $count ->
+    [one] { $count } час
+    [few] { $count } часа
+    [many] { $count } часов
+   *[other] { $count } часа
+}
+duration-minutes = { $count ->
+    [one] { $count } минута
+    [few] { $count } минуты
+    [many] { $count } минут
+   *[other] { $count } минуты
+}
+price = { $currency ->
+    [XTR] { $amount } ⭐
+   *[other] { $amount } { $currency }
+}
+
+# Кнопки
+
+button-buy = Купить от { $price }
+button-extend = Продлить от { $price }
+button-plan = { $plan } · { $price }
+button-plans = Посмотреть тарифы
+button-link = 🔑 Моя ссылка
+button-connect = Как подключиться
+button-help = Как подключиться
+button-language = Язык
+button-english = English
+button-russian = Русский
+button-back = ‹ Назад
+
+# Строки поверх чата после нажатия: не больше 200 знаков
+
+toast-invoice-above = Счёт уже в чате, чуть выше.
+toast-outdated = Эта кнопка устарела. Вот свежая.
+toast-not-now = Минутку: сейчас чуть дольше обычного. Всё сделается само.
+
+# Меню команд
+
+command-start = Ваш доступ
+command-buy = Тарифы и цены
+command-link = Показать ссылку
+command-help = Как подключиться
+command-language = Выбрать язык
+command-terms = Условия
+command-paysupport = Вопрос об оплате
