@@ -1,0 +1,1 @@
+"""Ways to pay: what Telegram is told, and how an order is recognised when money comes."""
