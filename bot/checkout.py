@@ -1,0 +1,86 @@
+"""Whether a buyer may pay an invoice now: a pure decision, made before any money moves."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from bot.gateways.payload import InvoiceClaim
+from bot.gateways.stars import CURRENCY
+from config.plans import Plans
+from storage.rows import PurchaseStatus, QuoteRow, UserStatus
+
+PAYABLE = frozenset({PurchaseStatus.CREATED, PurchaseStatus.AWAITING_PAYMENT})
+
+
+class Refusal(StrEnum):
+    """Why not; each value is the text that tells the buyer."""
+
+    # One text for a forged, a foreign and an unknown order, so that none can be told apart.
+    NOT_YOURS = "checkout-not-yours"
+    NOT_SOLD_TO_YOU = "checkout-not-sold-to-you"
+    ALREADY_PAID = "checkout-already-paid"
+    CLOSED = "checkout-closed"
+    PRICE_CHANGED = "checkout-price-changed"
+    TRY_AGAIN = "checkout-try-again"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Approve:
+    """Let the payment happen."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refuse:
+    """No charge is made."""
+
+    reason: Refusal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """What Telegram is about to charge, and whom."""
+
+    payer_id: int
+    currency: str
+    total: int
+
+
+def decide_checkout(
+    claim: InvoiceClaim | None, quote: QuoteRow | None, offer: Offer, plans: Plans
+) -> Approve | Refuse:
+    """Answer a pre-checkout question.
+
+    Args:
+        claim: the invoice's payload, None when its signature is not ours.
+        quote: the order as it stands now, None when there is none.
+        offer: what Telegram is about to charge.
+        plans: what is sold today.
+    """
+    if claim is None or quote is None or not _same_order(claim, quote, offer):
+        return Refuse(reason=Refusal.NOT_YOURS)
+    refusal = _refusal(quote, offer, plans)
+    return Approve() if refusal is None else Refuse(reason=refusal)
+
+
+def _same_order(claim: InvoiceClaim, quote: QuoteRow, offer: Offer) -> bool:
+    order = quote.purchase
+    return (
+        claim.purchase_id == order.id
+        and claim.plan_id == order.plan_id
+        and claim.user_id == order.user_id == offer.payer_id
+    )
+
+
+def _refusal(quote: QuoteRow, offer: Offer, plans: Plans) -> Refusal | None:
+    order = quote.purchase
+    plan = plans.get(order.plan_id)
+    if quote.user_status is not UserStatus.ACTIVE:
+        return Refusal.NOT_SOLD_TO_YOU
+    if order.status is PurchaseStatus.PAID:
+        return Refusal.ALREADY_PAID
+    if order.status not in PAYABLE or quote.now >= order.invoice_expires_at:
+        return Refusal.CLOSED
+    if (offer.currency, offer.total) != (order.currency, order.price):
+        return Refusal.PRICE_CHANGED
+    if plan is None or (CURRENCY, plan.price_stars) != (order.currency, order.price):
+        return Refusal.PRICE_CHANGED
+    return None
