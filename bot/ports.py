@@ -25,7 +25,10 @@ class Users(Protocol):
 
 
 class Queries(Protocol):
-    """Reads that need no order among a user's commands: one indexed row each."""
+    """Reads that need no order among a user's commands: one indexed row each.
+
+    Each raises `Unavailable` while the database does not answer.
+    """
 
     async def language(self, user_id: int) -> str | None:
         """The language that a user chose; None for a stranger."""

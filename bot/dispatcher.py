@@ -1,0 +1,90 @@
+"""Puts the routers together, fresh at each call, and hands their handlers the collaborators."""
+
+from aiogram import Dispatcher, F, Router
+from aiogram.enums import ChatType
+from aiogram.types import BotCommand
+
+from bot.gateways.payload import PayloadSigner
+from bot.middlewares import LanguageMiddleware, ScreenMiddleware
+from bot.ports import Queries, Users
+from bot.routers.errors import errors_router
+from bot.routers.user.buy import buy_router
+from bot.routers.user.info import info_router
+from bot.routers.user.link import link_router
+from bot.routers.user.pay import pay_router
+from bot.routers.user.presence import presence_router
+from bot.routers.user.settings import settings_router
+from bot.routers.user.start import start_router, unknown_router
+from bot.texts import DEFAULT_LANGUAGE, LANGUAGES, Texts
+from config.plans import Plans
+
+#: Shown in the menu of the chat, in this order.
+COMMANDS = ("start", "buy", "link", "help", "language", "terms", "paysupport")
+
+
+def build_dispatcher(
+    *,
+    users: Users,
+    queries: Queries,
+    plans: Plans,
+    texts: Texts,
+    signer: PayloadSigner,
+    admins: tuple[int, ...],
+) -> Dispatcher:
+    """A dispatcher for `feed_raw_update`.
+
+    Each update needs two values more: `operation_id: str`, the same however often the update
+    comes, and `raw_update: str`, its JSON as it came. What handlers raise is to be retried.
+    """
+    dispatcher = Dispatcher(
+        disable_fsm=True,  # steps live in buttons and rows, so a restart forgets none
+        users=users,
+        queries=queries,
+        plans=plans,
+        texts=texts,
+        signer=signer,
+        admins=admins,
+    )
+    _add_middlewares(dispatcher, queries, texts)
+    dispatcher.include_routers(errors_router(), pay_router(), presence_router(), _private_chats())
+    return dispatcher
+
+
+def commands(texts: Texts) -> dict[str | None, list[BotCommand]]:
+    """The command menu by `language_code` of setMyCommands; None is for everybody else."""
+    menus: dict[str | None, list[BotCommand]] = {
+        language: _menu(texts, language) for language in LANGUAGES if language != DEFAULT_LANGUAGE
+    }
+    return {None: _menu(texts, DEFAULT_LANGUAGE), **menus}
+
+
+def _menu(texts: Texts, language: str) -> list[BotCommand]:
+    return [
+        BotCommand(command=command, description=texts.get(f"command-{command}", language))
+        for command in COMMANDS
+    ]
+
+
+def _add_middlewares(dispatcher: Dispatcher, queries: Queries, texts: Texts) -> None:
+    """Inner ones: they run only for updates that some handler takes."""
+    language, screen = LanguageMiddleware(queries, texts), ScreenMiddleware(texts)
+    dispatcher.pre_checkout_query.middleware(language)
+    for observer in (dispatcher.message, dispatcher.callback_query):
+        observer.middleware(language)
+        observer.middleware(screen)
+
+
+def _private_chats() -> Router:
+    """What a person writes and taps; groups and channels are not listened to."""
+    router = Router(name="private")
+    router.message.filter(F.chat.type == ChatType.PRIVATE)
+    router.callback_query.filter(F.message.chat.type == ChatType.PRIVATE)
+    router.include_routers(
+        start_router(),
+        buy_router(),
+        link_router(),
+        settings_router(),
+        info_router(),
+        unknown_router(),
+    )
+    return router

@@ -1,0 +1,1 @@
+"""Updates in, messages to actors out: handlers decide nothing."""

@@ -1,0 +1,1 @@
+"""What a buyer can do, one module a topic."""

@@ -1,0 +1,89 @@
+"""Money: whether it may be charged, and what was charged.
+
+A charge is passed on whatever chat it came from and whatever its payload says: it is never lost.
+"""
+
+import asyncio
+import hashlib
+from typing import assert_never
+
+from aiogram import F, Router
+from aiogram.types import Message, PreCheckoutQuery
+
+from actors.runtime.replies import Unavailable
+from actors.user.messages import CreditPayment
+from bot.checkout import Approve, Offer, Refusal, Refuse, decide_checkout
+from bot.gateways.payload import PayloadSigner
+from bot.gateways.stars import PROVIDER
+from bot.ports import Queries, Users
+from bot.texts import Texts
+from config.plans import Plans
+
+#: With the wait for a language, 8 of the 10 seconds after which Telegram gives up
+#: (https://core.telegram.org/bots/api#answerprecheckoutquery).
+QUOTE_DEADLINE_S = 6.0
+
+
+def pay_router() -> Router:
+    """Pre-checkout questions and payments made."""
+    router = Router(name="pay")
+    router.pre_checkout_query.register(pre_checkout)
+    router.message.register(paid, F.successful_payment)
+    return router
+
+
+async def pre_checkout(
+    query: PreCheckoutQuery,
+    queries: Queries,
+    plans: Plans,
+    texts: Texts,
+    signer: PayloadSigner,
+    language: str,
+) -> None:
+    """Answer in time, whatever the answer; without one the buyer waits and is not charged."""
+    try:
+        async with asyncio.timeout(QUOTE_DEADLINE_S):
+            decision = await _decide(query, queries, plans, signer)
+    except (TimeoutError, Unavailable):
+        decision = Refuse(reason=Refusal.TRY_AGAIN)
+    match decision:
+        case Approve():
+            await query.answer(ok=True)
+        case Refuse():
+            why = texts.get(decision.reason, language)
+            await query.answer(ok=False, error_message=why)
+        case _:
+            assert_never(decision)
+
+
+async def _decide(
+    query: PreCheckoutQuery, queries: Queries, plans: Plans, signer: PayloadSigner
+) -> Approve | Refuse:
+    claim = signer.verify(query.invoice_payload)
+    quote = await queries.quote(claim.purchase_id) if claim else None
+    offer = Offer(payer_id=query.from_user.id, currency=query.currency, total=query.total_amount)
+    return decide_checkout(claim, quote, offer, plans)
+
+
+async def paid(
+    message: Message, users: Users, signer: PayloadSigner, language: str, raw_update: str
+) -> None:
+    """Hand a charge to its payer's actor. What follows is told through the outbox."""
+    payment, payer = message.successful_payment, message.from_user
+    if payment is None or payer is None:  # the filter and Telegram promise both
+        raise ValueError("a payment without a payer")
+    charge_id = payment.telegram_payment_charge_id
+    claim = signer.verify(payment.invoice_payload)
+    credit = CreditPayment(
+        operation_id=f"{PROVIDER}:{charge_id}",
+        provider=PROVIDER,
+        provider_payment_id=charge_id,
+        purchase_id=claim.purchase_id if claim and claim.user_id == payer.id else None,
+        amount=payment.total_amount,
+        currency=payment.currency,
+        body_sha256=hashlib.sha256(raw_update.encode()).digest(),
+        language=language,
+        # The private chat, so that the link that follows cannot be shown to a group.
+        chat_id=payer.id,
+    )
+    await users.ask(payer.id, credit)
