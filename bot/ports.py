@@ -60,8 +60,14 @@ class UpdateInbox(Protocol):
         """Commit updates; one that was accepted before changes nothing."""
         ...
 
-    async def waiting(self, limit: int) -> list[InboxRow]:
-        """Updates that are due, oldest first."""
+    async def waiting(
+        self, limit: int, besides_lanes: list[int], besides: list[int]
+    ) -> list[InboxRow]:
+        """Updates that are due, those without a lane first, then oldest first.
+
+        A lane in hand (`besides_lanes`) and one whose oldest update has to wait are left out, and
+        so are updates in hand, by `seq` (`besides`).
+        """
         ...
 
     async def begin(self, row: InboxRow) -> None:

@@ -20,10 +20,16 @@ ON CONFLICT (source, source_id) DO NOTHING
 RETURNING seq
 """
 STORED = "SELECT payload FROM inbox WHERE source = $1 AND source_id = $2"
+#: In order within a lane: an update that has to wait holds back those behind it.
 WAITING = f"""
-SELECT {COLUMNS} FROM inbox
+SELECT {COLUMNS} FROM inbox i
 WHERE done_at IS NULL AND quarantined_at IS NULL AND next_at <= now()
-ORDER BY seq LIMIT $1
+    AND (lane IS NULL OR NOT lane = ANY($2)) AND NOT seq = ANY($3)
+    AND NOT EXISTS (
+        SELECT FROM inbox earlier
+        WHERE earlier.lane = i.lane AND earlier.seq < i.seq AND earlier.next_at > now()
+            AND earlier.done_at IS NULL AND earlier.quarantined_at IS NULL)
+ORDER BY lane IS NOT NULL, seq LIMIT $1
 """  # noqa: S608 - a constant of ours
 BEGIN = "UPDATE inbox SET attempts = attempts + 1 WHERE source = $1 AND source_id = $2"
 DONE = "UPDATE inbox SET done_at = now(), reply = $3 WHERE source = $1 AND source_id = $2"
@@ -74,10 +80,13 @@ class PostgresInbox:
             for update in updates:
                 await _accept(connection, update)
 
-    async def waiting(self, limit: int) -> list[InboxRow]:
-        """Updates that are due, oldest first."""
+    async def waiting(
+        self, limit: int, besides_lanes: list[int], besides: list[int]
+    ) -> list[InboxRow]:
+        """Updates that are due and whose lane is not in hand, oldest first."""
         async with self._database.read() as connection:
-            return [inbox_row(found) for found in await connection.fetch(WAITING, limit)]
+            found = await connection.fetch(WAITING, limit, besides_lanes, besides)
+            return [inbox_row(record) for record in found]
 
     async def begin(self, row: InboxRow) -> None:
         """Count an attempt, before it is made: one that kills the process counts too."""

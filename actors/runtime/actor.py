@@ -98,6 +98,11 @@ class AsyncioActor(pykka.Actor):
         """Monotonic time and timers."""
         return self._post.surroundings.clock
 
+    @property
+    def weather(self) -> tuple[type[Exception], ...]:
+        """Exceptions of outages: wait and repeat, nothing is wrong with the program."""
+        return (Unavailable, *self._post.surroundings.weather)
+
     def wake_self(self) -> None:
         """Handle a `Tick` after what waits."""
         try:
@@ -107,7 +112,10 @@ class AsyncioActor(pykka.Actor):
 
     def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         """Run work beside the messages. Its error is the actor's; it ends with the actor."""
-        task = asyncio.get_running_loop().create_task(work, name=f"{self.name}/{name}")
+        # An empty context: the deadline of the message in hand is not that of the work.
+        task = asyncio.get_running_loop().create_task(
+            work, name=f"{self.name}/{name}", context=contextvars.Context()
+        )
         self._spawned.add(task)
         task.add_done_callback(self._spawned_ended)
         return task

@@ -101,6 +101,7 @@ CREATE TABLE inbox (
     PRIMARY KEY (source, source_id)
 );
 CREATE INDEX inbox_waiting ON inbox (seq) WHERE done_at IS NULL AND quarantined_at IS NULL;
+CREATE INDEX inbox_lanes ON inbox (lane, seq) WHERE done_at IS NULL AND quarantined_at IS NULL;
 
 CREATE TABLE payments (
     provider text NOT NULL,

@@ -1,0 +1,199 @@
+"""Telegram's updates: committed first, acknowledged second, worked on third; none is lost.
+
+aiogram's own polling acknowledges before handlers run, so a crash would lose a paid update.
+"""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Hashable
+from itertools import groupby
+from typing import Any
+
+import structlog
+from aiogram import Bot
+from aiogram.exceptions import (
+    TelegramAPIError,
+    TelegramConflictError,
+    TelegramRetryAfter,
+    TelegramUnauthorizedError,
+)
+
+from actors.runtime.actor import AsyncioActor
+from actors.runtime.address import Address
+from actors.runtime.messages import Tick
+from bot.ports import RawUpdate, UpdateInbox
+from bot.session import GetRawUpdates
+from storage.rows import InboxRow
+
+log = structlog.get_logger(__name__)
+
+#: Telegram holds a request for updates so long, seconds.
+POLL_S = 25
+#: Waits between polls that fail, seconds: doubling from the first to the second.
+PAUSE_S = (0.5, 30.0)
+#: Updates read from the inbox at once.
+BATCH = 100
+SCAN_INTERVAL_S = 1.0
+#: An update whose handler fails so often is set aside.
+BUG_TRIES = 3
+#: Answers that Telegram does not take are repeated for about four minutes.
+TELEGRAM_TRIES = 8
+LONGEST_WAIT_S = 60.0
+WEATHER_WAIT_S = 1.0
+
+
+class TelegramIntake(AsyncioActor):
+    """Polls for updates. The offset moves only past what is committed."""
+
+    def __init__(
+        self, bot: Bot, inbox: UpdateInbox, allowed_updates: list[str], worker: Address
+    ) -> None:
+        super().__init__()
+        self.bot = bot
+        self.inbox = inbox
+        self.allowed_updates = allowed_updates
+        self.worker = worker
+
+    async def prepare(self) -> None:
+        """Poll from now on."""
+        self.spawn(self._poll(), "poll")
+
+    async def _poll(self) -> None:
+        offset: int | None = None
+        pause = PAUSE_S[0]
+        while True:
+            try:
+                offset = await self._take(offset)
+                pause = PAUSE_S[0]
+                continue
+            except TelegramUnauthorizedError:
+                log.critical("telegram_refuses_the_token")
+                raise
+            except TelegramConflictError as conflict:
+                log.error("another_poller", reason=conflict.message)  # noqa: TRY400 - no bug
+            except TelegramRetryAfter as limit:
+                pause = max(pause, limit.retry_after)
+            except TelegramAPIError as outage:
+                log.warning("intake_waits", reason=type(outage).__name__)
+            except self.weather as outage:
+                log.warning("intake_waits", reason=str(outage))
+            await self.clock.sleep(pause)
+            pause = min(PAUSE_S[1], pause * 2)
+
+    async def _take(self, offset: int | None) -> int | None:
+        """One poll: the offset that acknowledges what was committed."""
+        request = GetRawUpdates(offset=offset, timeout=POLL_S, allowed_updates=self.allowed_updates)
+        updates = await self.bot(request, request_timeout=POLL_S + 10)
+        if not updates:
+            return offset
+        await self.inbox.accept([raw_update(self.bot.id, update) for update in updates])
+        self.worker.wake()
+        return max(int(update["update_id"]) for update in updates) + 1
+
+
+class InboxWorker(AsyncioActor):
+    """Works on accepted updates: one user's in order, different users' side by side.
+
+    Pre-checkout questions have no lane and wait behind nothing.
+    """
+
+    def __init__(self, inbox: UpdateInbox, dispatch: Callable[[InboxRow], Awaitable[Any]]) -> None:
+        super().__init__()
+        self.inbox = inbox
+        self.dispatch = dispatch
+        self._lanes: set[int] = set()
+        self._alone: set[int] = set()
+
+    async def prepare(self) -> None:
+        """Look for work at once, then at every interval."""
+        self.spawn(self._scan(), "scan")
+
+    async def on_tick(self, message: Tick) -> None:
+        """Start on every lane that has work and is not being worked on."""
+        del message
+        rows = await self.inbox.waiting(BATCH, list(self._lanes), list(self._alone))
+        for lane, found in groupby(sorted(rows, key=_order), key=_lane):
+            theirs = list(found)
+            if theirs[0].lane is None:
+                self._alone.add(theirs[0].seq)
+            else:
+                self._lanes.add(theirs[0].lane)
+            self.spawn(self._work(theirs), f"lane-{lane}")
+
+    async def _scan(self) -> None:
+        while True:
+            self.wake_self()
+            await self.clock.sleep(SCAN_INTERVAL_S)
+
+    async def _work(self, rows: list[InboxRow]) -> None:
+        """One lane, in order; what must wait holds back the rest of it."""
+        try:
+            for row in rows:
+                if not await self._work_on(row):
+                    break
+        except self.weather as outage:
+            log.warning("inbox_waits", reason=str(outage))
+            return
+        finally:
+            self._alone.discard(rows[0].seq)
+            if rows[0].lane is not None:
+                self._lanes.discard(rows[0].lane)
+        self.wake_self()
+
+    async def _work_on(self, row: InboxRow) -> bool:
+        await self.inbox.begin(row)
+        with structlog.contextvars.bound_contextvars(update=row.source_id):
+            try:
+                await self.dispatch(row)
+            except self.weather as outage:
+                log.warning("update_postponed", reason=str(outage))
+                await self.inbox.release(row, after_s=WEATHER_WAIT_S, counts=False)
+                return False
+            except TelegramAPIError as refusal:
+                return await self._again(row, refusal, TELEGRAM_TRIES)
+            except asyncio.CancelledError:
+                raise
+            except Exception as bug:  # noqa: BLE001 - any bug may hide in a handler; none may block
+                return await self._again(row, bug, BUG_TRIES)
+        await self.inbox.done(row, "handled")
+        return True
+
+    async def _again(self, row: InboxRow, error: Exception, tries: int) -> bool:
+        attempt = row.attempts + 1
+        log.error("update_failed", attempt=attempt, tries=tries, exc_info=error)
+        if attempt >= tries:
+            await self.inbox.quarantine(row, type(error).__name__)
+            return True
+        wait = min(LONGEST_WAIT_S, 2.0**row.attempts)
+        await self.inbox.release(row, after_s=wait, counts=True)
+        return False
+
+
+def raw_update(bot_id: int, update: dict[str, Any]) -> RawUpdate:
+    """An update as the inbox keeps it."""
+    return RawUpdate(
+        source=f"telegram:{bot_id}",
+        source_id=str(update["update_id"]),
+        payload=json.dumps(update, ensure_ascii=False, separators=(",", ":")),
+        lane=lane_of(update),
+    )
+
+
+def lane_of(update: dict[str, Any]) -> int | None:
+    """Whose update it is; None for a pre-checkout question, which waits behind nothing."""
+    if "pre_checkout_query" in update:
+        return None
+    for content in update.values():
+        if isinstance(content, dict):
+            sender = content.get("from") or content.get("chat") or content.get("user")
+            if isinstance(sender, dict) and isinstance(sender.get("id"), int):
+                return int(sender["id"])
+    return 0
+
+
+def _lane(row: InboxRow) -> Hashable:
+    return row.lane if row.lane is not None else ("alone", row.seq)
+
+
+def _order(row: InboxRow) -> tuple[bool, int, int]:
+    return (row.lane is not None, row.lane or 0, row.seq)
