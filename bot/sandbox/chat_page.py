@@ -1,6 +1,7 @@
 """The chat page and the small JSON interface behind it; everything acts through `Person`."""
 
 import asyncio
+import contextlib
 import dataclasses
 import json
 from collections.abc import Awaitable, Callable
@@ -91,10 +92,17 @@ class ChatPage:
 
     async def events(self, request: web.Request) -> web.StreamResponse:
         """Everything one person sees: first the state, then each change (server-sent events)."""
-        person = self._person(request.query.get("person"))
+        person = self._person(request.query.get("person") or next(iter(self._world.chats)))
         response = web.StreamResponse(
             headers={**_HEADERS, hdrs.CONTENT_TYPE: "text/event-stream; charset=utf-8"}
         )
+        with contextlib.suppress(ConnectionResetError):  # the tab was closed
+            await self._stream(request, response, person)
+        return response
+
+    async def _stream(
+        self, request: web.Request, response: web.StreamResponse, person: Person
+    ) -> None:
         await response.prepare(request)
         with self._world.watch() as changes:
             await self._emit(response, "snapshot", self._snapshot(person))
@@ -183,6 +191,7 @@ class ChatPage:
 
     def _snapshot(self, person: Person) -> dict[str, Any]:
         return {
+            "me": person.id,
             "bot": self._world.bot,
             "can_check_vpn": self._vpn_check is not None,
             "people": self._people(),
@@ -214,7 +223,8 @@ class ChatPage:
         if change.kind == "commands":
             return "commands", self._commands(person)
         if change.chat_id != person.id:
-            return None
+            heard = change.kind == "message" and change.message and change.message.from_bot
+            return ("elsewhere", {"id": change.chat_id}) if heard else None
         if change.message is not None:
             return change.kind, change.message.raw
         return change.kind, change.detail
