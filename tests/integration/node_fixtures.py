@@ -1,0 +1,202 @@
+"""A real node with a real Xray behind a local camouflage target, and a page to reach through it."""
+
+import asyncio
+import os
+import socket
+import sys
+import tomllib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from config.node_settings import NodeSettings, load_node_settings
+from xray_api.camouflage import SERVER_NAME, camouflage_target
+from xray_api.client.client import NodeClient
+from xray_api.node import child
+from xray_api.node.init import SETTINGS_FILE, TEMPLATE_FILE, InitOptions, init_node
+from xray_api.node.run import run_node
+
+#: A generous bound on everything that tests wait for; no test depends on how long it takes.
+PATIENCE_S = 60.0
+
+#: A node in a process of its own, as the command runs it.
+NODE_PROGRAM = """
+import asyncio, sys
+from pathlib import Path
+from config.node_settings import load_node_settings
+from xray_api.node.run import run_node
+settings = load_node_settings(Path(sys.argv[1]))
+asyncio.run(run_node(settings, on_ready=lambda: print("ready", flush=True)))
+"""
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+    return port
+
+
+async def eventually(check: Callable[[], Awaitable[bool]]) -> None:
+    """Wait until a state is reached that announces itself to nobody."""
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(PATIENCE_S):
+        while not await check():
+            pause = asyncio.Event()
+            loop.call_later(0.02, pause.set)
+            await pause.wait()
+
+
+def xray_children() -> set[int]:
+    """The ids of the Xray processes that this process started."""
+    found = set()
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and _parent(entry) == os.getpid() and _runs_child(entry):
+            found.add(int(entry.name))
+    return found
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process runs; one that has ended and waits for its parent does not."""
+    try:
+        return _state(Path("/proc") / str(pid))[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def _state(process: Path) -> list[str]:
+    return (process / "stat").read_text().rpartition(")")[2].split()
+
+
+def _parent(process: Path) -> int | None:
+    try:
+        return int(_state(process)[1])
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+
+
+def _runs_child(process: Path) -> bool:
+    try:
+        return str(child.__file__).encode() in (process / "cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+@dataclass
+class Files:
+    """A node's files, as `node init` makes them, and what it told the back-end."""
+
+    folder: Path
+    url: str
+    api_key: str
+
+    @property
+    def settings_file(self) -> Path:
+        """`node.toml`."""
+        return self.folder / SETTINGS_FILE
+
+    @property
+    def template_file(self) -> Path:
+        """The operator's template."""
+        return self.folder / TEMPLATE_FILE
+
+    def settings(self, **changes: Any) -> NodeSettings:
+        """The settings, read from the file, with some changed."""
+        settings = load_node_settings(self.settings_file)
+        node = settings.node.model_copy(update=changes)
+        return settings.model_copy(update={"node": node})
+
+    def client(self) -> NodeClient:
+        """A client with the key that `node init` gave."""
+        return NodeClient(self.url, [self.api_key])
+
+
+def make_files(folder: Path, dest: str) -> Files:
+    """`node init` for this machine alone."""
+    options = InitOptions(
+        directory=folder,
+        listen=f"127.0.0.1:{free_port()}",
+        public_host="127.0.0.1",
+        port=free_port(),
+        dest=dest,
+        server_name=SERVER_NAME,
+    )
+    (node,) = tomllib.loads(init_node(options))["nodes"]
+    return Files(folder, node["url"], node["api_keys"][0])
+
+
+@asynccontextmanager
+async def running(settings: NodeSettings) -> AsyncIterator[None]:
+    """The node service in this process, ready; ended by cancellation."""
+    ready = asyncio.Event()
+    service = asyncio.create_task(run_node(settings, on_ready=ready.set))
+    waiting = asyncio.create_task(ready.wait())
+    first: set[asyncio.Task[Any]] = {service, waiting}
+    await asyncio.wait(first, timeout=PATIENCE_S, return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    if service.done():
+        service.result()
+    try:
+        yield
+    finally:
+        service.cancel()
+        await asyncio.wait({service})
+
+
+@asynccontextmanager
+async def node_process(files: Files) -> AsyncIterator[asyncio.subprocess.Process]:
+    """The node service in a process of its own, ready; killed at the end if it still runs."""
+    command = [sys.executable, "-c", NODE_PROGRAM, str(files.settings_file)]
+    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            while b"ready" not in (line := await process.stdout.readline()):
+                assert line, "the node ended before it was ready"
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+@dataclass
+class Page:
+    """A page on loopback; `hits` counts who reached it."""
+
+    url: str
+    text: str = "the page behind the node"
+    hits: list[str] = field(default_factory=list)
+
+
+@asynccontextmanager
+async def serving_page() -> AsyncIterator[Page]:
+    """Serve a page on a free port."""
+    page = Page(url="")
+
+    async def show(request: web.Request) -> web.Response:
+        page.hits.append(request.path)
+        return web.Response(text=page.text)
+
+    app = web.Application()
+    app.router.add_get("/", show)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    port = free_port()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    page.url = f"http://127.0.0.1:{port}/"
+    try:
+        yield page
+    finally:
+        await runner.cleanup()
+
+
+@asynccontextmanager
+async def fresh_files(folder: Path) -> AsyncIterator[Files]:
+    """The files of a node that hides behind a local camouflage target, which runs."""
+    async with camouflage_target() as dest:
+        yield make_files(folder, dest)
