@@ -122,6 +122,17 @@ class Supervisor(Nursery):
         super().__init__(surroundings, source)
         self.children = {hosted.spec.name: hosted.child() for hosted in children}
 
+    def begin_life(self, name: str) -> None:
+        """Start as the top of a tree: nobody supervises this one, its end is awaited outside."""
+        self.take_post(
+            Post(
+                name=name,
+                mailbox=Mailbox(name, self.mailbox_bound),
+                surroundings=self.surroundings,
+                ended=lambda _, __: None,
+            )
+        )
+
     async def prepare(self) -> None:
         """Start the children in order, each after the one before it is ready."""
         for child in self.children.values():

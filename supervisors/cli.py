@@ -1,0 +1,158 @@
+"""The `tollgate` command. Exit status: 0 success, 1 failure, 2 usage, 70 the tree gave up."""
+
+import asyncio
+import gc
+import sys
+from collections.abc import Coroutine, Iterable
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import structlog
+import typer
+
+from config.loading import SettingsError
+from config.logging import configure_logging
+from config.node_settings import load_node_settings
+from config.settings import load_demo_settings, load_settings
+from storage.errors import StorageSetupError, StorageUnavailable
+from storage.migrate import apply_migrations
+from supervisors.demo.check import check_demo
+from supervisors.demo.show import show_demo
+from supervisors.demo.world import DemoError
+from supervisors.run import run_backend
+from supervisors.wiring import database_url
+from xray_api.node.errors import NodeStartError
+from xray_api.node.init import InitError, InitOptions, MissingOptions, init_node
+from xray_api.node.run import run_node
+
+Result = TypeVar("Result")
+
+FAILED = 1
+USAGE = 2
+
+app = typer.Typer(
+    name="tollgate",
+    help="Sells VLESS access through Telegram: every payment becomes working access exactly once.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+node_app = typer.Typer(help="The service that runs beside Xray.", no_args_is_help=True)
+app.add_typer(node_app, name="node")
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", help="Settings file.", envvar="TOLLGATE_CONFIG", show_envvar=True),
+]
+
+
+@app.callback()
+def options(context: typer.Context, config: ConfigOption = None) -> None:
+    """Options that every command has."""
+    context.obj = config
+
+
+@app.command()
+def demo(
+    context: typer.Context,
+    check: Annotated[
+        bool, typer.Option("--check", help="Walk the journey without a person, then stop.")
+    ] = False,
+) -> None:
+    """Show the whole product on this machine: no account, no token, no server."""
+    settings = load_demo_settings(context.obj)
+    raise typer.Exit(_run(check_demo(settings) if check else show_demo(settings)))
+
+
+@app.command()
+def run(context: typer.Context) -> None:
+    """Run the back-end: bot, actors, supervisors."""
+    settings = load_settings(context.obj)
+    configure_logging()
+    raise typer.Exit(_run(run_backend(settings)))
+
+
+@app.command()
+def migrate(context: typer.Context) -> None:
+    """Bring the database's schema up to date; `run` does it too."""
+    settings = load_settings(context.obj)
+
+    async def apply() -> None:
+        async with database_url(settings) as url:
+            await apply_migrations(url)
+
+    _run(apply())
+    typer.echo("The schema is up to date.")
+
+
+@node_app.command("run")
+def node_run(context: typer.Context) -> None:
+    """Run the node service and its Xray."""
+    settings = load_node_settings(context.obj)
+    configure_logging()
+    _run(run_node(settings))
+
+
+@node_app.command("init")
+def node_init(
+    directory: Annotated[Path, typer.Option("--dir", help="Where the files go.")],
+    listen: Annotated[
+        str, typer.Option(help="Where the node's API listens, HOST:PORT.")
+    ] = "127.0.0.1:8090",
+    public_host: Annotated[str | None, typer.Option(help="The host that stands in links.")] = None,
+    port: Annotated[int, typer.Option(help="Xray's port.", min=1, max=65535)] = 443,
+    dest: Annotated[
+        str | None,
+        typer.Option(help="The TLS 1.3 site that REALITY hides behind, HOST:PORT."),
+    ] = None,
+    server_name: Annotated[
+        str | None, typer.Option(help="The name that clients show; the host of --dest.")
+    ] = None,
+    xray: Annotated[str, typer.Option(help="embedded or binary:<path>.")] = "embedded",
+) -> None:
+    """Make a node's keys, its settings and the template of Xray's configuration."""
+    if sys.stdin.isatty():
+        public_host = public_host or typer.prompt("Host that stands in links (--public-host)")
+        dest = dest or typer.prompt("TLS 1.3 site to hide behind, HOST:PORT (--dest)")
+    chosen = InitOptions(
+        directory=directory,
+        listen=listen,
+        public_host=public_host,
+        port=port,
+        dest=dest,
+        server_name=server_name,
+        xray=xray,
+    )
+    try:
+        lines = init_node(chosen)
+    except MissingOptions as missing:
+        raise typer.BadParameter(f"give {', '.join(missing.names)}") from None
+    typer.echo(f"Wrote {directory / 'node.toml'} and {directory / 'xray.json'}.", err=True)
+    typer.echo("Add these lines to the back-end's settings; the key is shown only here:", err=True)
+    typer.echo(lines)
+
+
+def _run(work: Coroutine[Any, Any, Result]) -> Result:
+    gc.freeze()  # what was imported never dies: collections need not look at it
+    return asyncio.run(work)
+
+
+def main() -> None:
+    """Run a command; whatever is wrong becomes a line that a person can act on."""
+    try:
+        app()
+    except SettingsError as error:
+        _fail(f"settings: {problem}" for problem in error.problems)
+    except (StorageSetupError, StorageUnavailable, NodeStartError, InitError, DemoError) as error:
+        _fail(str(error).splitlines())
+
+
+def _fail(lines: Iterable[str]) -> None:
+    for line in lines:
+        typer.echo(f"tollgate: {line}", err=True)
+    structlog.reset_defaults()
+    raise SystemExit(FAILED)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The whole product on one machine: the outer world imitated, everything of ours real."""

@@ -1,0 +1,119 @@
+"""The demo's own settings files: made once, so that links of an earlier demo still work."""
+
+import json
+import os
+import secrets
+import socket
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from xray_api.node.init import SETTINGS_FILE, TEMPLATE_FILE, InitOptions, init_node
+
+FOLDER = "demo"
+BACKEND_FILE = "tollgate.toml"
+SECRETS_FILE = "demo.json"
+#: The bot's number at the emulator; the rest of the token is random.
+BOT_ID = 1_000_001
+#: The name that the camouflage target shows, and clients ask for.
+SERVER_NAME = "localhost"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoFiles:
+    """Where the demo's programs find their settings, and what the demo itself needs of them."""
+
+    folder: Path
+    node_file: Path
+    backend_file: Path
+    token: str
+    node_url: str
+    node_key: str
+    camouflage_port: int
+
+
+def prepare_files(data_dir: Path, sandbox_url: str, admin_id: int) -> DemoFiles:
+    """Write what is missing, and the back-end's file anew, since the page's address may differ.
+
+    Raises:
+        OSError: a file cannot be read or written.
+        InitError: the node's files cannot be made.
+    """
+    folder = data_dir / FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    node_file = folder / SETTINGS_FILE
+    if not node_file.exists() or not (folder / SECRETS_FILE).exists():
+        _first_files(folder)
+    kept = json.loads((folder / SECRETS_FILE).read_text(encoding="utf-8"))
+    node = tomllib.loads(kept["nodes"])["nodes"][0]
+    template = json.loads((folder / TEMPLATE_FILE).read_text(encoding="utf-8"))
+    reality = template["inbounds"][0]["streamSettings"]["realitySettings"]
+    files = DemoFiles(
+        folder=folder,
+        node_file=node_file,
+        backend_file=folder / BACKEND_FILE,
+        token=kept["token"],
+        node_url=node["url"],
+        node_key=node["api_keys"][0],
+        camouflage_port=int(reality["dest"].rpartition(":")[2]),
+    )
+    _write_private(
+        files.backend_file, _backend(data_dir, files.token, sandbox_url, admin_id, kept["nodes"])
+    )
+    return files
+
+
+def _first_files(folder: Path) -> None:
+    for name in (SETTINGS_FILE, TEMPLATE_FILE):
+        (folder / name).unlink(missing_ok=True)
+    api_port, vless_port, camouflage_port = _free_ports(3)
+    lines = init_node(
+        InitOptions(
+            directory=folder,
+            listen=f"127.0.0.1:{api_port}",
+            public_host="127.0.0.1",
+            port=vless_port,
+            dest=f"127.0.0.1:{camouflage_port}",
+            server_name=SERVER_NAME,
+            xray="embedded",
+        )
+    )
+    with (folder / SETTINGS_FILE).open("a", encoding="utf-8") as file:
+        file.write("# The demo's page is on this machine; a real node never allows this.\n")
+        file.write("allow_private_targets = true\n")
+    nodes = lines.replace('id = "127-0-0-1"', 'id = "demo"').replace(
+        'title = "127.0.0.1"', 'title = "This machine"'
+    )
+    token = f"{BOT_ID}:{secrets.token_urlsafe(26)}"
+    _write_private(folder / SECRETS_FILE, json.dumps({"token": token, "nodes": nodes}))
+
+
+def _backend(data_dir: Path, token: str, sandbox_url: str, admin_id: int, nodes: str) -> str:
+    return "\n".join(
+        [
+            "# Written by `tollgate demo` at each start.",
+            f"data_dir = {json.dumps(str(data_dir))}",
+            "",
+            "[telegram]",
+            f"token = {json.dumps(token)}",
+            f"api_base = {json.dumps(sandbox_url)}",
+            f"admins = [{admin_id}]",
+            "",
+            nodes,
+        ]
+    )
+
+
+def _write_private(file: Path, text: str) -> None:
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as handle:
+        handle.write(text)
+
+
+def _free_ports(count: int) -> list[int]:
+    """Different ports that nobody listens on just now."""
+    listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [int(listener.getsockname()[1]) for listener in listeners]
+    for listener in listeners:
+        listener.close()
+    return ports

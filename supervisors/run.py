@@ -1,0 +1,92 @@
+"""A back-end from start to its orderly end, and the exit status that says how it ended."""
+
+import asyncio
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import structlog
+from aiogram.exceptions import TelegramAPIError, TelegramUnauthorizedError
+
+from bot.dispatcher import commands
+from config.loading import SettingsError
+from config.settings import Settings
+from supervisors.wiring import Backend, wire
+
+log = structlog.get_logger(__name__)
+
+DONE = 0
+FAILED = 1
+#: The tree gave up; a service manager may start the program again.
+GAVE_UP = 70
+
+
+async def run_backend(settings: Settings) -> int:
+    """Run until a signal, a take-over by another back-end, or the tree's end.
+
+    Returns:
+        The exit status: 0 after a signal, 1 after a take-over, 70 when the tree gave up.
+
+    Raises:
+        SettingsError: a setting, or a file that one names, is wrong.
+        StorageSetupError, StorageUnavailable: the database cannot be used.
+    """
+    with _stop_signals() as stop:
+        async with wire(settings) as backend:
+            await _introduce(backend)
+            backend.root.begin_life("root")
+            log.info("backend_ready")
+            try:
+                return await _until_the_end(backend, stop)
+            finally:
+                backend.root.stop()
+                await backend.root.wait_ended()
+
+
+async def _until_the_end(backend: Backend, stop: asyncio.Event) -> int:
+    ends = {
+        asyncio.create_task(stop.wait()): DONE,
+        asyncio.create_task(backend.database.fenced.wait()): FAILED,
+        asyncio.create_task(backend.root.wait_ended()): GAVE_UP,
+    }
+    done, waiting = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    for task in waiting:
+        task.cancel()
+    status = max(ends[task] for task in done)
+    log.info("backend_stops", status=status, taken_over=backend.database.fenced.is_set())
+    return status
+
+
+async def _introduce(backend: Backend) -> None:
+    """Show the commands in Telegram's menu.
+
+    A refused token stops the program here; a Telegram that does not answer stops nothing.
+    """
+    try:
+        for language, menu in commands(backend.texts).items():
+            await backend.bot.set_my_commands(menu, language_code=language)
+    except TelegramUnauthorizedError:
+        raise SettingsError(["telegram.token: Telegram does not know this token"]) from None
+    except TelegramAPIError as error:
+        log.warning("telegram_waits", reason=type(error).__name__)
+
+
+@contextmanager
+def _stop_signals() -> Iterator[asyncio.Event]:
+    """Set at SIGTERM or SIGINT; a second signal ends the program at once."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    numbers = (signal.SIGTERM, signal.SIGINT)
+
+    def heard() -> None:
+        stop.set()
+        for number in numbers:
+            loop.remove_signal_handler(number)
+
+    for number in numbers:
+        loop.add_signal_handler(number, heard)
+    try:
+        yield stop
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)
