@@ -13,7 +13,7 @@ from typing import Any, Union, get_args, get_origin
 
 import aiogram.methods
 from aiogram.client.default import Default
-from aiogram.types import BufferedInputFile, InputFile
+from aiogram.types import BufferedInputFile, InlineKeyboardMarkup, InputFile
 from aiohttp import BodyPartReader, MultipartReader, hdrs, web
 from pydantic import ValidationError
 
@@ -86,7 +86,7 @@ def call_from(cls: MethodClass, fields: dict[str, Any], uploads: dict[str, bytes
     Raises:
         ApiError: aiogram's class does not accept the parameters.
     """
-    params: dict[str, Any] = {}
+    params: dict[str, Any] = dict.fromkeys(_required_texts(cls), "")
     files = {name: content for name, content in uploads.items() if _takes_file(cls, name)}
     for name, value in fields.items():
         if _takes_file(cls, name) and str(value).startswith("attach://"):
@@ -108,6 +108,9 @@ def _judge(cls: MethodClass, params: dict[str, Any], files: dict[str, bytes]) ->
     whole: dict[str, Any] = {name: BufferedInputFile(files[name], name) for name in files}
     try:
         cls.model_validate(params | whole)
+        # To aiogram any object is at least a keyboard that removes keyboards.
+        if "inline_keyboard" in params.get("reply_markup", {}):
+            InlineKeyboardMarkup.model_validate(params["reply_markup"])
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(step) for step in first["loc"])
@@ -131,6 +134,13 @@ def _takes_file(cls: MethodClass, name: str) -> bool:
 def _is_text(cls: MethodClass, name: str) -> bool:
     """Whether the parameter holds text, which must not be mistaken for a number."""
     return _kinds(cls, name) <= {str, type(None), Default, InputFile}
+
+
+@cache
+def _required_texts(cls: MethodClass) -> tuple[str, ...]:
+    """Texts that must be given; one that is left out counts as empty, for aiogram omits those."""
+    fields = cls.model_fields.items()
+    return tuple(name for name, f in fields if f.is_required() and f.annotation is str)
 
 
 @cache

@@ -55,7 +55,7 @@ class Sender:
         wanted = params.get("reply_parameters")
         if not wanted:
             return {}
-        found = chat.messages.get(wanted["message_id"])
+        found = chat.messages.get(wanted.get("message_id", 0))
         if found is None and not wanted.get("allow_sending_without_reply"):
             raise bad_request("message to be replied not found")
         if found is None:
