@@ -4,6 +4,7 @@ from aiogram import Dispatcher, F, Router
 from aiogram.enums import ChatType
 from aiogram.types import BotCommand
 
+from actors.runtime.replies import Unavailable
 from bot.gateways.payload import PayloadSigner
 from bot.middlewares import LanguageMiddleware, ScreenMiddleware
 from bot.ports import Queries, Users
@@ -30,12 +31,24 @@ def build_dispatcher(
     texts: Texts,
     signer: PayloadSigner,
     admins: tuple[int, ...],
+    weather: tuple[type[Exception], ...] = (Unavailable,),
 ) -> Dispatcher:
     """A dispatcher for `feed_raw_update`.
 
     Each update needs two values more: `operation_id: str`, the same however often the update
     comes, and `raw_update: str`, its JSON as it came. What handlers raise is to be retried.
+
+    Args:
+        users: the actors of all users.
+        queries: reads of rows.
+        plans: what is sold.
+        texts: what the bot says.
+        signer: signs invoices, and knows them again.
+        admins: ids of the owners; they get questions about payments.
+        weather: what `users` and `queries` raise during an outage.
     """
+    # Reads have deadlines of the bot's own.
+    unanswered: tuple[type[Exception], ...] = (TimeoutError, *weather)
     dispatcher = Dispatcher(
         disable_fsm=True,  # steps live in buttons and rows, so a restart forgets none
         users=users,
@@ -44,9 +57,12 @@ def build_dispatcher(
         texts=texts,
         signer=signer,
         admins=admins,
+        unanswered=unanswered,
     )
-    _add_middlewares(dispatcher, queries, texts)
-    dispatcher.include_routers(errors_router(), pay_router(), presence_router(), _private_chats())
+    _add_middlewares(dispatcher, LanguageMiddleware(queries, texts, unanswered), texts)
+    dispatcher.include_routers(
+        errors_router(weather), pay_router(), presence_router(), _private_chats()
+    )
     return dispatcher
 
 
@@ -65,9 +81,9 @@ def _menu(texts: Texts, language: str) -> list[BotCommand]:
     ]
 
 
-def _add_middlewares(dispatcher: Dispatcher, queries: Queries, texts: Texts) -> None:
+def _add_middlewares(dispatcher: Dispatcher, language: LanguageMiddleware, texts: Texts) -> None:
     """Inner ones: they run only for updates that some handler takes."""
-    language, screen = LanguageMiddleware(queries, texts), ScreenMiddleware(texts)
+    screen = ScreenMiddleware(texts)
     dispatcher.pre_checkout_query.middleware(language)
     for observer in (dispatcher.message, dispatcher.callback_query):
         observer.middleware(language)

@@ -7,7 +7,6 @@ from typing import Any
 from aiogram import BaseMiddleware, Bot
 from aiogram.types import CallbackQuery, Message, TelegramObject, User
 
-from actors.runtime.replies import Unavailable
 from bot.callbacks import Go
 from bot.chat import Chat
 from bot.ports import Queries
@@ -20,29 +19,29 @@ LANGUAGE_DEADLINE_S = 2.0
 Handler = Callable[[TelegramObject, dict[str, Any]], Awaitable[Any]]
 
 
-async def language_of(user: User, queries: Queries, texts: Texts) -> str:
-    """The language that a user chose, else the closest one to their app's."""
-    try:
-        async with asyncio.timeout(LANGUAGE_DEADLINE_S):
-            chosen = await queries.language(user.id)
-    except (TimeoutError, Unavailable):
-        chosen = None
-    return texts.closest(chosen or user.language_code)
-
-
 class LanguageMiddleware(BaseMiddleware):
-    """Gives handlers `language`."""
+    """Gives handlers `language`: the one the user chose, else the closest to their app's."""
 
-    def __init__(self, queries: Queries, texts: Texts) -> None:
+    def __init__(
+        self, queries: Queries, texts: Texts, unanswered: tuple[type[Exception], ...]
+    ) -> None:
         self._queries = queries
         self._texts = texts
+        self._unanswered = unanswered
 
     async def __call__(self, handler: Handler, event: TelegramObject, data: dict[str, Any]) -> Any:
         """Choose the language, then handle."""
-        user: User | None = data.get("event_from_user")
-        if user is not None:
-            data["language"] = await language_of(user, self._queries, self._texts)
+        user: User = data["event_from_user"]
+        chosen = await self._chosen(user.id)
+        data["language"] = self._texts.closest(chosen or user.language_code)
         return await handler(event, data)
+
+    async def _chosen(self, user_id: int) -> str | None:
+        try:
+            async with asyncio.timeout(LANGUAGE_DEADLINE_S):
+                return await self._queries.language(user_id)
+        except self._unanswered:
+            return None
 
 
 class ScreenMiddleware(BaseMiddleware):
@@ -54,18 +53,17 @@ class ScreenMiddleware(BaseMiddleware):
     async def __call__(self, handler: Handler, event: TelegramObject, data: dict[str, Any]) -> Any:
         """Set up the screen, then handle."""
         bot: Bot = data["bot"]
-        user: User | None = data.get("event_from_user")
-        if user is not None:
-            # A private chat has the id of the person in it: nothing is ever shown to a group.
-            chat = Chat(
-                bot=bot,
-                texts=self._texts,
-                chat_id=user.id,
-                language=data["language"],
-                message_id=_editable(event, data),
-            )
-            tap = event if isinstance(event, CallbackQuery) else None
-            data["screen"] = Screen(user=user, chat=chat, tap=tap)
+        user: User = data["event_from_user"]
+        # A private chat has the id of the person in it: nothing is ever shown to a group.
+        chat = Chat(
+            bot=bot,
+            texts=self._texts,
+            chat_id=user.id,
+            language=data["language"],
+            message_id=_editable(event, data),
+        )
+        tap = event if isinstance(event, CallbackQuery) else None
+        data["screen"] = Screen(user=user, chat=chat, tap=tap)
         return await handler(event, data)
 
 

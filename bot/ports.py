@@ -27,7 +27,7 @@ class Users(Protocol):
 class Queries(Protocol):
     """Reads that need no order among a user's commands: one indexed row each.
 
-    Each raises `Unavailable` while the database does not answer.
+    What they raise while the database does not answer is the `weather` of the dispatcher.
     """
 
     async def language(self, user_id: int) -> str | None:

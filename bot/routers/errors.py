@@ -9,29 +9,23 @@ from aiogram.exceptions import TelegramAPIError, TelegramBadRequest, TelegramFor
 from aiogram.filters import ExceptionTypeFilter
 from aiogram.types import ErrorEvent, User
 
-from actors.runtime.replies import Unavailable
 from bot.chat import is_late, is_not_modified
 from bot.ports import Queries
 from bot.texts import Texts
 
 
-def errors_router() -> Router:
+def errors_router(weather: tuple[type[Exception], ...]) -> Router:
     """Errors that repeating cannot cure end here; no other does."""
     router = Router(name="errors")
     router.errors.register(user_blocked_us, ExceptionTypeFilter(TelegramForbiddenError))
     router.errors.register(too_late, ExceptionTypeFilter(TelegramBadRequest))
-    router.errors.register(not_now, ExceptionTypeFilter(Unavailable))
+    router.errors.register(not_now, ExceptionTypeFilter(*weather))
     return router
 
 
-async def user_blocked_us(
-    _: ErrorEvent, queries: Queries, event_from_user: User | None = None
-) -> Any:
+async def user_blocked_us(_: ErrorEvent, queries: Queries, event_from_user: User) -> None:
     """Handlers write to the person of the update only, so this is who cannot be reached."""
-    if event_from_user is None:
-        return UNHANDLED
     await queries.reachable(event_from_user.id, reachable=False)
-    return None
 
 
 async def too_late(event: ErrorEvent) -> Any:

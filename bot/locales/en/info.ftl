@@ -16,6 +16,8 @@ help =
 
     No connection? Update the app first: old versions cannot read new links.
 
+    A question about a payment: /paysupport. The terms: /terms.
+
 # The terms
 
 terms =
@@ -38,7 +40,4 @@ support-how =
     A person will read it and write back to you.
 support-sent = Thank you, your question was passed on. A person will write back to you.
 support-nobody = Please write to the contact named in this bot's profile: questions about payments are answered there.
-support-request =
-    💬 <a href="tg://user?id={ $user }">{ $name }</a> (<code>{ $user }</code>) asks about a payment:
-
-    { $question }
+support-request = 💬 <a href="tg://user?id={ $user }">{ $name }</a> (<code>{ $user }</code>) asks about a payment:

@@ -1,6 +1,6 @@
 """How to connect, the terms, and a way to ask a person about a payment."""
 
-from aiogram import Bot, F, Router
+from aiogram import F, Router, html
 from aiogram.exceptions import TelegramBadRequest, TelegramForbiddenError
 from aiogram.filters import Command, CommandObject
 from aiogram.types import CallbackQuery, Message
@@ -55,16 +55,14 @@ async def payment_support(
 
 async def _passed_on(question: str, admin: int, screen: Screen) -> bool:
     """Whether one owner got it; an owner who never started the bot cannot be written to."""
-    html = screen.chat.texts.html(
+    request = screen.chat.texts.html(
         "support-request",
         DEFAULT_LANGUAGE,
         user=str(screen.user.id),
         name=replies.clean_name(screen.user.full_name),
-        question=question,
     )
-    bot: Bot = screen.chat.bot
     try:
-        await bot.send_message(admin, html)
+        await screen.chat.bot.send_message(admin, f"{request}\n\n{html.quote(question)}")
     except (TelegramForbiddenError, TelegramBadRequest):
         return False
     return True

@@ -8,9 +8,8 @@ import hashlib
 from typing import assert_never
 
 from aiogram import F, Router
-from aiogram.types import Message, PreCheckoutQuery
+from aiogram.types import Message, PreCheckoutQuery, SuccessfulPayment, User
 
-from actors.runtime.replies import Unavailable
 from actors.user.messages import CreditPayment
 from bot.checkout import Approve, Offer, Refusal, Refuse, decide_checkout
 from bot.gateways.payload import PayloadSigner
@@ -28,7 +27,7 @@ def pay_router() -> Router:
     """Pre-checkout questions and payments made."""
     router = Router(name="pay")
     router.pre_checkout_query.register(pre_checkout)
-    router.message.register(paid, F.successful_payment)
+    router.message.register(paid, F.successful_payment.as_("payment"))
     return router
 
 
@@ -39,12 +38,13 @@ async def pre_checkout(
     texts: Texts,
     signer: PayloadSigner,
     language: str,
+    unanswered: tuple[type[Exception], ...],
 ) -> None:
     """Answer in time, whatever the answer; without one the buyer waits and is not charged."""
     try:
         async with asyncio.timeout(QUOTE_DEADLINE_S):
             decision = await _decide(query, queries, plans, signer)
-    except (TimeoutError, Unavailable):
+    except unanswered:
         decision = Refuse(reason=Refusal.TRY_AGAIN)
     match decision:
         case Approve():
@@ -66,24 +66,27 @@ async def _decide(
 
 
 async def paid(
-    message: Message, users: Users, signer: PayloadSigner, language: str, raw_update: str
+    _: Message,
+    payment: SuccessfulPayment,
+    event_from_user: User,
+    users: Users,
+    signer: PayloadSigner,
+    language: str,
+    raw_update: str,
 ) -> None:
     """Hand a charge to its payer's actor. What follows is told through the outbox."""
-    payment, payer = message.successful_payment, message.from_user
-    if payment is None or payer is None:  # the filter and Telegram promise both
-        raise ValueError("a payment without a payer")
-    charge_id = payment.telegram_payment_charge_id
+    payer_id, charge_id = event_from_user.id, payment.telegram_payment_charge_id
     claim = signer.verify(payment.invoice_payload)
     credit = CreditPayment(
         operation_id=f"{PROVIDER}:{charge_id}",
         provider=PROVIDER,
         provider_payment_id=charge_id,
-        purchase_id=claim.purchase_id if claim and claim.user_id == payer.id else None,
+        purchase_id=claim.purchase_id if claim and claim.user_id == payer_id else None,
         amount=payment.total_amount,
         currency=payment.currency,
         body_sha256=hashlib.sha256(raw_update.encode()).digest(),
         language=language,
         # The private chat, so that the link that follows cannot be shown to a group.
-        chat_id=payer.id,
+        chat_id=payer_id,
     )
-    await users.ask(payer.id, credit)
+    await users.ask(payer_id, credit)
