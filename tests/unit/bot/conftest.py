@@ -1,0 +1,312 @@
+"""A bot whose Telegram answers from a list, and stand-ins for users and rows."""
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar, cast
+from uuid import UUID
+
+import pytest
+from aiogram import Bot, Dispatcher
+from aiogram.client.default import DefaultBotProperties
+from aiogram.client.session.base import BaseSession
+from aiogram.enums import ParseMode
+from aiogram.methods import (
+    EditMessageText,
+    SendInvoice,
+    SendMessage,
+    SendPhoto,
+    TelegramMethod,
+)
+from aiogram.methods.base import TelegramType
+from aiogram.types import Chat, Message
+from pydantic import SecretStr
+
+from actors.runtime.messages import Request
+from actors.user.messages import StatusShown
+from bot.dispatcher import build_dispatcher
+from bot.gateways.payload import PayloadSigner
+from bot.texts import Texts
+from config.keys import MasterKeys
+from config.plans import Plan, Plans, Title
+from storage.rows import (
+    PurchaseRow,
+    PurchaseStatus,
+    QuoteRow,
+    SubscriptionStatus,
+    UserStatus,
+)
+
+TOKEN = "123456:canary-of-a-token"
+NOW = datetime(2026, 12, 24, 15, 4, tzinfo=UTC)
+BUYER = 77
+PURCHASE = UUID("00000000-0000-4000-8000-000000000001")
+LINK = "vless://00000000-0000-4000-8000-0000000000aa@node.example:443?security=reality&fp=chrome#x"
+
+Reply = TypeVar("Reply")
+
+
+class FakeTelegram(BaseSession):
+    """Takes every call; `answers` holds errors for the next calls of a method, by its name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[TelegramMethod[Any]] = []
+        self.answers: dict[str, list[Exception]] = {}
+        self._next_message_id = 1000
+
+    def fail_next(self, method: str, error: Exception) -> None:
+        """Answer the next call of `method` with an error."""
+        self.answers.setdefault(method, []).append(error)
+
+    def called(self, kind: type[TelegramMethod[TelegramType]]) -> list[Any]:
+        """All calls of one method so far."""
+        return [call for call in self.calls if isinstance(call, kind)]
+
+    async def make_request(
+        self,
+        bot: Bot,
+        method: TelegramMethod[TelegramType],
+        timeout: int | None = None,  # noqa: ASYNC109 - the signature is aiogram's
+    ) -> TelegramType:
+        """Note the call; answer it, or fail as prepared."""
+        del bot, timeout
+        self.calls.append(method)
+        waiting = self.answers.get(method.__api_method__)
+        error = waiting.pop(0) if waiting else None
+        if error is not None:
+            raise error
+        return cast("TelegramType", self._result(method))
+
+    def _result(self, method: TelegramMethod[Any]) -> Any:
+        if not isinstance(method, SendMessage | SendPhoto | SendInvoice | EditMessageText):
+            return True
+        self._next_message_id += 1
+        chat = Chat(id=int(str(method.chat_id)), type="private")
+        return Message(message_id=self._next_message_id, date=NOW, chat=chat)
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+    async def stream_content(
+        self,
+        url: str,
+        headers: dict[str, Any] | None = None,
+        timeout: int = 30,  # noqa: ASYNC109 - the signature is aiogram's
+        chunk_size: int = 65536,
+        raise_for_status: bool = True,
+    ) -> AsyncGenerator[bytes, None]:
+        """The bot downloads nothing."""
+        del url, headers, timeout, chunk_size, raise_for_status
+        yield b""
+
+
+@dataclass
+class FakeUsers:
+    """Answers each kind of message with what a test prepared: a value, an error or a function."""
+
+    answers: dict[type, Any] = field(default_factory=dict)
+    asked: list[tuple[int, Any]] = field(default_factory=list)
+
+    async def ask(self, user_id: int, message: Request[Reply]) -> Reply:
+        """Note who was asked what, and answer as prepared."""
+        self.asked.append((user_id, message))
+        answer = self.answers[type(message)]
+        if isinstance(answer, Exception):
+            raise answer
+        return cast("Reply", answer(message) if callable(answer) else answer)
+
+
+@dataclass
+class FakeQueries:
+    """Rows as a test prepared them; an exception in their place is raised."""
+
+    languages: dict[int, str] | Exception = field(default_factory=dict)
+    quotes: dict[UUID, QuoteRow] | Exception = field(default_factory=dict)
+    reach: list[tuple[int, bool]] = field(default_factory=list)
+
+    async def language(self, user_id: int) -> str | None:
+        """As prepared."""
+        if isinstance(self.languages, Exception):
+            raise self.languages
+        return self.languages.get(user_id)
+
+    async def quote(self, purchase_id: UUID) -> QuoteRow | None:
+        """As prepared."""
+        if isinstance(self.quotes, Exception):
+            raise self.quotes
+        return self.quotes.get(purchase_id)
+
+    async def reachable(self, user_id: int, *, reachable: bool) -> None:
+        """Note it."""
+        self.reach.append((user_id, reachable))
+
+
+@dataclass
+class World:
+    """The bot under test with everything around it."""
+
+    telegram: FakeTelegram
+    bot: Bot
+    users: FakeUsers
+    queries: FakeQueries
+    signer: PayloadSigner
+    dispatcher: Dispatcher
+
+    async def feed(self, update: dict[str, Any], raw: str = "{}") -> Any:
+        """Hand the bot an update as the inbox does."""
+        return await self.dispatcher.feed_raw_update(
+            self.bot, {"update_id": 5, **update}, operation_id="telegram:5", raw_update=raw
+        )
+
+
+def month(price: int = 150) -> Plan:
+    return Plan(
+        id="month",
+        title=Title(en="1 month", ru="1 месяц"),
+        period_s=2_592_000,
+        price_stars=price,
+    )
+
+
+def status(**changes: Any) -> StatusShown:
+    values: dict[str, Any] = {
+        "language": "en",
+        "now": NOW,
+        "status": SubscriptionStatus.NONE,
+        "plan_id": None,
+        "expires_at": None,
+        "pending_s": 0,
+        "has_link": False,
+    }
+    return StatusShown(**(values | changes))
+
+
+def quote(**changes: Any) -> QuoteRow:
+    """A payable order; `now` and `user_status` are of the quote, all else of the purchase."""
+    now = changes.pop("now", NOW)
+    user_status = changes.pop("user_status", UserStatus.ACTIVE)
+    values: dict[str, Any] = {
+        "id": PURCHASE,
+        "user_id": BUYER,
+        "kind": "access",
+        "plan_id": "month",
+        "node_id": "node-1",
+        "price": 150,
+        "currency": "XTR",
+        "period_s": 2_592_000,
+        "provider": "stars",
+        "status": PurchaseStatus.AWAITING_PAYMENT,
+        "operation_id": "0123456789abcdef",
+        "chat_id": BUYER,
+        "message_id": None,
+        "invoice_expires_at": NOW + timedelta(hours=1),
+        "fulfilled_at": None,
+        "created_at": NOW,
+    }
+    return QuoteRow(now=now, user_status=user_status, purchase=PurchaseRow(**(values | changes)))
+
+
+@pytest.fixture(scope="session")
+def texts() -> Texts:
+    return Texts()
+
+
+@pytest.fixture
+def plans() -> Plans:
+    week = Plan(
+        id="week", title=Title(en="1 week", ru="1 неделя"), period_s=604_800, price_stars=50
+    )
+    return Plans(plans=(week, month()))
+
+
+@pytest.fixture(scope="session")
+def signer() -> PayloadSigner:
+    return PayloadSigner(MasterKeys([SecretStr("a master secret for tests, long enough")]))
+
+
+@pytest.fixture
+def telegram() -> FakeTelegram:
+    return FakeTelegram()
+
+
+@pytest.fixture
+def bot(telegram: FakeTelegram) -> Bot:
+    default = DefaultBotProperties(parse_mode=ParseMode.HTML, link_preview_is_disabled=True)
+    return Bot(TOKEN, session=telegram, default=default)
+
+
+@pytest.fixture
+def world(
+    telegram: FakeTelegram, bot: Bot, plans: Plans, texts: Texts, signer: PayloadSigner
+) -> World:
+    users, queries = FakeUsers(), FakeQueries()
+    dispatcher = build_dispatcher(
+        users=users, queries=queries, plans=plans, texts=texts, signer=signer, admins=(1,)
+    )
+    return World(telegram, bot, users, queries, signer, dispatcher)
+
+
+def person(user_id: int = BUYER, **changes: Any) -> dict[str, Any]:
+    values = {"id": user_id, "is_bot": False, "first_name": "Ann", "language_code": "en"}
+    return values | changes
+
+
+def message(text: str | None = None, chat_type: str = "private", **changes: Any) -> dict[str, Any]:
+    """An update with a message; `changes` are of the message."""
+    sender = changes.pop("sender", person())
+    body: dict[str, Any] = {
+        "message_id": 3,
+        "date": int(NOW.timestamp()),
+        "from": sender,
+        "chat": {"id": sender["id"] if chat_type == "private" else -100, "type": chat_type},
+    }
+    if text is not None:
+        body["text"] = text
+        if text.startswith("/"):
+            length = len(text.split()[0])
+            body["entities"] = [{"type": "bot_command", "offset": 0, "length": length}]
+    return {"message": body | changes}
+
+
+def tap(data: str, sender: dict[str, Any] | None = None, **under: Any) -> dict[str, Any]:
+    """An update with a tap on a button; `under` are changes to the message that holds it."""
+    sender = sender or person()
+    holder = {
+        "message_id": 900,
+        "date": int(NOW.timestamp()),
+        "chat": {"id": sender["id"], "type": "private"},
+        "text": "the card",
+    }
+    return {
+        "callback_query": {
+            "id": "tap-1",
+            "from": sender,
+            "chat_instance": "1",
+            "data": data,
+            "message": {key: value for key, value in (holder | under).items() if value},
+        }
+    }
+
+
+def pre_checkout(payload: str, sender: dict[str, Any] | None = None) -> dict[str, Any]:
+    return {
+        "pre_checkout_query": {
+            "id": "question-1",
+            "from": sender or person(),
+            "currency": "XTR",
+            "total_amount": 150,
+            "invoice_payload": payload,
+        }
+    }
+
+
+def payment(payload: str, **changes: Any) -> dict[str, Any]:
+    charge = {
+        "currency": "XTR",
+        "total_amount": 150,
+        "invoice_payload": payload,
+        "telegram_payment_charge_id": "charge-1",
+        "provider_payment_charge_id": "",
+    }
+    return message(successful_payment=charge, **changes)

@@ -1,0 +1,75 @@
+"""Who may pay for what, and when: the whole table."""
+
+from dataclasses import replace
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+
+from bot.checkout import PAYABLE, Approve, Offer, Refusal, Refuse, decide_checkout
+from bot.gateways.payload import InvoiceClaim
+from config.plans import Plans
+from storage.rows import PurchaseStatus, QuoteRow, UserStatus
+from tests.unit.bot.conftest import BUYER, NOW, PURCHASE, month, quote
+
+CLAIM = InvoiceClaim(purchase_id=PURCHASE, user_id=BUYER, plan_id="month")
+OFFER = Offer(payer_id=BUYER, currency="XTR", total=150)
+
+
+@pytest.mark.parametrize("status", sorted(PAYABLE))
+def test_an_open_order_may_be_paid_by_its_owner(plans: Plans, status: PurchaseStatus) -> None:
+    assert decide_checkout(CLAIM, quote(status=status), OFFER, plans) == Approve()
+
+
+def test_an_order_may_be_paid_up_to_its_last_moment(plans: Plans) -> None:
+    last = quote(invoice_expires_at=NOW + timedelta(microseconds=1))
+    assert decide_checkout(CLAIM, last, OFFER, plans) == Approve()
+
+
+@pytest.mark.parametrize(
+    ("claim", "row", "offer", "reason"),
+    [
+        (None, quote(), OFFER, Refusal.NOT_YOURS),
+        (CLAIM, None, OFFER, Refusal.NOT_YOURS),
+        (CLAIM, quote(id=UUID(int=2)), OFFER, Refusal.NOT_YOURS),
+        (CLAIM, quote(user_id=1), OFFER, Refusal.NOT_YOURS),
+        (replace(CLAIM, user_id=1), quote(), OFFER, Refusal.NOT_YOURS),
+        (replace(CLAIM, plan_id="week"), quote(), OFFER, Refusal.NOT_YOURS),
+        (CLAIM, quote(), replace(OFFER, payer_id=1), Refusal.NOT_YOURS),
+        (CLAIM, quote(user_status=UserStatus.BANNED), OFFER, Refusal.NOT_SOLD_TO_YOU),
+        (CLAIM, quote(status=PurchaseStatus.PAID), OFFER, Refusal.ALREADY_PAID),
+        (CLAIM, quote(invoice_expires_at=NOW), OFFER, Refusal.CLOSED),
+        (CLAIM, quote(), replace(OFFER, total=149), Refusal.PRICE_CHANGED),
+        (CLAIM, quote(), replace(OFFER, total=151), Refusal.PRICE_CHANGED),
+        (CLAIM, quote(), replace(OFFER, currency="RUB"), Refusal.PRICE_CHANGED),
+        (CLAIM, quote(price=149), replace(OFFER, total=149), Refusal.PRICE_CHANGED),
+        (CLAIM, quote(currency="RUB"), replace(OFFER, currency="RUB"), Refusal.PRICE_CHANGED),
+    ],
+)
+def test_everything_else_is_refused_with_a_reason(
+    plans: Plans,
+    claim: InvoiceClaim | None,
+    row: QuoteRow | None,
+    offer: Offer,
+    reason: Refusal,
+) -> None:
+    assert decide_checkout(claim, row, offer, plans) == Refuse(reason=reason)
+
+
+@pytest.mark.parametrize("status", sorted(set(PurchaseStatus) - PAYABLE - {PurchaseStatus.PAID}))
+def test_an_order_that_is_not_open_is_closed(plans: Plans, status: PurchaseStatus) -> None:
+    decision = decide_checkout(CLAIM, quote(status=status), OFFER, plans)
+    assert decision == Refuse(reason=Refusal.CLOSED)
+
+
+@pytest.mark.parametrize(
+    "plans",
+    [
+        Plans(plans=(month(price=200),)),
+        Plans(plans=(month().model_copy(update={"id": "year"}),)),
+    ],
+    ids=["at another price", "not at all"],
+)
+def test_a_plan_that_is_no_longer_sold_so_is_refused(plans: Plans) -> None:
+    decision = decide_checkout(CLAIM, quote(), OFFER, plans)
+    assert decision == Refuse(reason=Refusal.PRICE_CHANGED)
