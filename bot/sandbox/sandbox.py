@@ -174,8 +174,8 @@ class Sandbox:
             client_max_size=UPLOAD_MAX_BYTES,
         )
         app.add_routes([*self._api.routes(), *self._page.routes()])
-        # Long polls and event streams never end by themselves, so nothing is waited for.
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0)
+        # Long polls and event streams never end by themselves; 0 would wait for them for ever.
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
         try:
             await web.TCPSite(runner, host, port).start()
