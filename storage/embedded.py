@@ -1,13 +1,18 @@
 """A private PostgreSQL under the data folder, for when no database URL is given."""
 
+import asyncio
 import contextlib
 import importlib
 import json
 import os
 import subprocess
 import warnings
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+
+from pydantic import SecretStr
 
 from storage.errors import StorageSetupError
 
@@ -15,6 +20,10 @@ from storage.errors import StorageSetupError
 HANDLES = ".handle_pids.json"
 #: How often a start is tried: after a crash PostgreSQL may recover for longer than the wheel waits.
 TRIES = 6
+
+
+#: Folder of the embedded PostgreSQL, under `data_dir`.
+FOLDER = "postgres"
 
 
 class EmbeddedPostgres:
@@ -31,6 +40,7 @@ class EmbeddedPostgres:
         Raises:
             StorageSetupError: it does not start, or the folder is of another major version.
         """
+        folder = folder.resolve()
         folder.parent.mkdir(parents=True, exist_ok=True)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the wheel warns of a missing XDG_RUNTIME_DIR
@@ -49,12 +59,29 @@ class EmbeddedPostgres:
                 return cls(wheel.get_server(folder))
             except (subprocess.SubprocessError, AssertionError, OSError) as error:
                 failure = error
-                wheel.PostgresServer._instances.pop(folder.resolve(), None)  # noqa: SLF001 - see TRIES
+                wheel.PostgresServer._instances.pop(folder, None)  # noqa: SLF001 - see TRIES
         raise StorageSetupError(f"embedded PostgreSQL in {folder} does not start: {failure}")
 
     def stop(self) -> None:
         """Let go; the server stops when nobody else uses it. Blocks until then."""
         self._server.cleanup()
+
+
+@asynccontextmanager
+async def database_url(configured: SecretStr | None, data_dir: Path) -> AsyncIterator[str]:
+    """The configured database, or the embedded one, which runs as long as the context.
+
+    Raises:
+        StorageSetupError: the embedded one does not start.
+    """
+    if configured is not None:
+        yield configured.get_secret_value()
+        return
+    server = await asyncio.to_thread(EmbeddedPostgres.start, data_dir / FOLDER)
+    try:
+        yield server.url
+    finally:
+        await asyncio.to_thread(server.stop)
 
 
 def _forget_the_dead(handles: Path) -> None:

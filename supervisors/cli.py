@@ -1,4 +1,9 @@
-"""The `tollgate` command. Exit status: 0 success, 1 failure, 2 usage, 70 the tree gave up."""
+"""The `tollgate` command. Exit status: 0 success, 1 failure, 2 usage, 70 the tree gave up.
+
+Each command imports what it runs when it runs: aiogram alone takes seconds to import, and a node
+has no use for it.
+"""
+# ruff: noqa: PLC0415 - see above
 
 import asyncio
 import gc
@@ -7,23 +12,14 @@ from collections.abc import Coroutine, Iterable
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-import structlog
 import typer
 
 from config.loading import SettingsError
 from config.logging import configure_logging
-from config.node_settings import load_node_settings
-from config.settings import load_demo_settings, load_settings
 from storage.errors import StorageSetupError, StorageUnavailable
-from storage.migrate import apply_migrations
-from supervisors.demo.check import check_demo
-from supervisors.demo.show import show_demo
-from supervisors.demo.world import DemoError
-from supervisors.run import run_backend
-from supervisors.wiring import database_url
+from supervisors.demo.errors import DemoError
 from xray_api.node.errors import NodeStartError
 from xray_api.node.init import InitError, InitOptions, MissingOptions, init_node
-from xray_api.node.run import run_node
 
 Result = TypeVar("Result")
 
@@ -60,13 +56,20 @@ def demo(
     ] = False,
 ) -> None:
     """Show the whole product on this machine: no account, no token, no server."""
+    from config.settings import load_demo_settings
+    from supervisors.demo.start import start_demo
+
     settings = load_demo_settings(context.obj)
-    raise typer.Exit(_run(check_demo(settings) if check else show_demo(settings)))
+    configure_logging("people")
+    raise typer.Exit(_run(start_demo(settings, check=check)))
 
 
 @app.command()
 def run(context: typer.Context) -> None:
     """Run the back-end: bot, actors, supervisors."""
+    from config.settings import load_settings
+    from supervisors.run import run_backend
+
     settings = load_settings(context.obj)
     configure_logging()
     raise typer.Exit(_run(run_backend(settings)))
@@ -75,10 +78,14 @@ def run(context: typer.Context) -> None:
 @app.command()
 def migrate(context: typer.Context) -> None:
     """Bring the database's schema up to date; `run` does it too."""
+    from config.settings import load_settings
+    from storage.embedded import database_url
+    from storage.migrate import apply_migrations
+
     settings = load_settings(context.obj)
 
     async def apply() -> None:
-        async with database_url(settings) as url:
+        async with database_url(settings.database.url, settings.data_dir) as url:
             await apply_migrations(url)
 
     _run(apply())
@@ -88,6 +95,9 @@ def migrate(context: typer.Context) -> None:
 @node_app.command("run")
 def node_run(context: typer.Context) -> None:
     """Run the node service and its Xray."""
+    from config.node_settings import load_node_settings
+    from xray_api.node.run import run_node
+
     settings = load_node_settings(context.obj)
     configure_logging()
     _run(run_node(settings))
@@ -150,7 +160,6 @@ def main() -> None:
 def _fail(lines: Iterable[str]) -> None:
     for line in lines:
         typer.echo(f"tollgate: {line}", err=True)
-    structlog.reset_defaults()
     raise SystemExit(FAILED)
 
 

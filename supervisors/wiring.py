@@ -1,6 +1,5 @@
 """The composition root: the one place that chooses the real world, and lets go of it again."""
 
-import asyncio
 import json
 import random
 import uuid
@@ -30,7 +29,7 @@ from config.plans import Plans, load_plans
 from config.settings import ProvisionerSection, Settings
 from config.supervision import load_supervision
 from storage.database import Database, refuse_in_transaction
-from storage.embedded import EmbeddedPostgres
+from storage.embedded import database_url
 from storage.errors import StorageUnavailable
 from storage.inbox import PostgresInbox
 from storage.links import LinkCipher
@@ -48,9 +47,6 @@ from supervisors.root import Parts, Tree
 from xray_api.client.client import NodeClient
 
 Reply = TypeVar("Reply")
-
-#: Folder of the embedded PostgreSQL, under `data_dir`.
-POSTGRES_FOLDER = "postgres"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,24 +71,6 @@ class Backend:
 
 
 @asynccontextmanager
-async def database_url(settings: Settings) -> AsyncIterator[str]:
-    """The configured database, or the embedded one, which runs as long as the context.
-
-    Raises:
-        StorageSetupError: the embedded one does not start.
-    """
-    if settings.database.url is not None:
-        yield settings.database.url.get_secret_value()
-        return
-    folder = settings.data_dir.resolve() / POSTGRES_FOLDER
-    server = await asyncio.to_thread(EmbeddedPostgres.start, folder)
-    try:
-        yield server.url
-    finally:
-        await asyncio.to_thread(server.stop)
-
-
-@asynccontextmanager
 async def wire(settings: Settings) -> AsyncIterator[Backend]:
     """Open everything that the back-end needs, and close it at the end.
 
@@ -105,7 +83,9 @@ async def wire(settings: Settings) -> AsyncIterator[Backend]:
     policies = load_supervision(settings.supervision_file)
     keys = master_keys(settings.security.keys, settings.data_dir)
     async with AsyncExitStack() as stack:
-        url = await stack.enter_async_context(database_url(settings))
+        url = await stack.enter_async_context(
+            database_url(settings.database.url, settings.data_dir)
+        )
         await apply_migrations(url)
         database = await Database.connect(url)
         stack.push_async_callback(database.close)

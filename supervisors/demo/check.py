@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from bot.sandbox import Message, NotSeenError, Paid
-from config.settings import DemoSettings
-from supervisors.demo.world import DemoError, DemoWorld, demo_world
+from supervisors.demo.errors import DemoError
+from supervisors.demo.programs import Programs
+from supervisors.demo.world import DemoWorld, demo_world
 from xray_api.probe import ProbeResult
 
 FAILED = 1
@@ -22,8 +23,8 @@ class CheckFailed(Exception):  # noqa: N818 - what happened
 class Steps:
     """Prints a line a step with its time, and remembers which one is being tried."""
 
-    def __init__(self) -> None:
-        self._since = asyncio.get_running_loop().time()
+    def __init__(self, since: float) -> None:
+        self._since = since
         self.current = "start"
 
     @contextmanager
@@ -40,11 +41,11 @@ class Steps:
         self._since = now
 
 
-async def check_demo(settings: DemoSettings) -> int:
-    """Walk the journey; 0 only if every step holds."""
-    steps = Steps()
+async def check_demo(programs: Programs, since: float) -> int:
+    """Walk the journey; 0 only if every step holds. `since` is when it began, in loop seconds."""
+    steps = Steps(since)
     try:
-        async with demo_world(settings, steps.held) as world:
+        async with demo_world(programs, steps.held) as world:
             await _journey(world, steps)
     except (DemoError, CheckFailed, NotSeenError) as error:
         print(f"FAIL  {steps.current}: {error}", flush=True)

@@ -4,15 +4,14 @@ import asyncio
 import os
 import sys
 from pathlib import Path
-from typing import IO
 
 #: Between a child's death and its next start, seconds; a person who kills it can watch.
 RESTART_PAUSE_S = 1.0
 #: A child that dies so often within the demo's life is broken, not killed.
 MOST_RESTARTS = 20
 STOP_DEADLINE_S = 20.0
-#: Lines of its log that explain a child's end.
-LAST_LINES = 4
+#: How a program's own explanation of its end begins in its log.
+OWN_WORDS = "tollgate: "
 
 
 class ChildFailed(Exception):  # noqa: N818 - what happened
@@ -35,8 +34,8 @@ class ChildProgram:
         return self._process.pid if self._process else 0
 
     async def start(self) -> None:
-        """Start the program."""
-        with self._log() as log:
+        """Start the program; its first start empties the log."""
+        with self.log_file.open("ab" if self._process else "wb") as log:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
@@ -87,10 +86,7 @@ class ChildProgram:
             process.kill()
             await process.wait()
 
-    def _log(self) -> IO[bytes]:
-        return self.log_file.open("ab")
-
     def _last_words(self) -> str:
         lines = self.log_file.read_text(encoding="utf-8", errors="replace").splitlines()
-        words = [line for line in lines if line.strip()][-LAST_LINES:]
-        return " | ".join(words) or f"see {self.log_file}"
+        words = [line.removeprefix(OWN_WORDS) for line in lines if line.startswith(OWN_WORDS)]
+        return "; ".join(words) or f"see {self.log_file}"

@@ -3,12 +3,12 @@
 import asyncio
 import signal
 
-from config.settings import DemoSettings
+from supervisors.demo.programs import Programs
 from supervisors.demo.world import DemoWorld, demo_world
 
 
-async def show_demo(settings: DemoSettings) -> int:
-    """Run the demo for people.
+async def show_demo(programs: Programs, since: float) -> int:
+    """Run the demo for people; `since` is when it began, in the loop's seconds.
 
     Raises:
         DemoError: it cannot run.
@@ -17,9 +17,7 @@ async def show_demo(settings: DemoSettings) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    since = loop.time()
-    print("Starting the demo; the first start makes a database and takes a little longer.")
-    async with demo_world(settings, _told) as world:
+    async with demo_world(programs, _told) as world:
         print(f"\nReady in {loop.time() - since:.1f} s. Open {world.url}\n", flush=True)
         print(f"Two people at once: {world.url}/?person=1001 and {world.url}/?person=1002")
         node, backend = world.programs
