@@ -44,6 +44,8 @@ def configure_logging(style: Literal["people", "machines"] | None = None) -> Non
     )
     # Libraries log on their own; what they warn of goes the same way, and nothing else does.
     logging.basicConfig(level=logging.WARNING, handlers=[_ForwardingHandler()], force=True)
+    # aiogram tells each failed update with a traceback; the inbox tells it once, with its fate.
+    logging.getLogger("aiogram.event").setLevel(logging.CRITICAL)
 
 
 def drop_empty(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -17,6 +17,7 @@ from actors.runtime.actor import Surroundings
 from actors.runtime.address import Address, Directory
 from actors.runtime.clock import LoopClock
 from actors.runtime.messages import Request
+from actors.runtime.replies import Unavailable
 from actors.user.actor import USER, UserActor
 from bot.courier import TelegramCourier
 from bot.dispatcher import build_dispatcher
@@ -158,6 +159,7 @@ def _bot_parts(
         texts=texts,
         signer=PayloadSigner(keys),
         admins=settings.telegram.admins,
+        weather=(Unavailable, StorageUnavailable),
     )
     allowed = dispatcher.resolve_used_update_types()
 
