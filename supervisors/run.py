@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import structlog
-from aiogram.exceptions import TelegramAPIError, TelegramUnauthorizedError
 
-from bot.dispatcher import commands
+from bot.door import TokenRefused
 from config.loading import SettingsError
 from config.settings import Settings
 from supervisors.wiring import Backend, wire
@@ -33,7 +32,10 @@ async def run_backend(settings: Settings) -> int:
     """
     with _stop_signals() as stop:
         async with wire(settings) as backend:
-            await _introduce(backend)
+            try:
+                await backend.door.introduce()
+            except TokenRefused:
+                raise SettingsError(["telegram.token: Telegram does not know it"]) from None
             backend.root.begin_life("root")
             log.info("backend_ready")
             try:
@@ -55,20 +57,6 @@ async def _until_the_end(backend: Backend, stop: asyncio.Event) -> int:
     status = max(ends[task] for task in done)
     log.info("backend_stops", status=status, taken_over=backend.database.fenced.is_set())
     return status
-
-
-async def _introduce(backend: Backend) -> None:
-    """Show the commands in Telegram's menu.
-
-    A refused token stops the program here; a Telegram that does not answer stops nothing.
-    """
-    try:
-        for language, menu in commands(backend.texts).items():
-            await backend.bot.set_my_commands(menu, language_code=language)
-    except TelegramUnauthorizedError:
-        raise SettingsError(["telegram.token: Telegram does not know this token"]) from None
-    except TelegramAPIError as error:
-        log.warning("telegram_waits", reason=type(error).__name__)
 
 
 @contextmanager
