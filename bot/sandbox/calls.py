@@ -49,14 +49,21 @@ async def read_fields(request: web.Request) -> tuple[dict[str, Any], dict[str, b
     if request.method != hdrs.METH_POST or not request.can_read_body:
         return fields, {}
     if request.content_type == "application/json":
-        body = await request.json()
-        if not isinstance(body, dict):
-            raise bad_request("object expected as parameters")
-        return fields | body, {}
+        return fields | _object(await request.text()), {}
     if request.content_type.startswith("multipart/"):
         texts, files = await read_multipart(await request.multipart())
         return fields | texts, files
     return fields | {name: str(value) for name, value in (await request.post()).items()}, {}
+
+
+def _object(body: str) -> dict[str, Any]:
+    try:
+        read = json.loads(body)
+    except ValueError:
+        read = None
+    if not isinstance(read, dict):
+        raise bad_request("can't parse parameters as a JSON object")
+    return read
 
 
 async def read_multipart(reader: MultipartReader) -> tuple[dict[str, Any], dict[str, bytes]]:

@@ -83,7 +83,9 @@ class Person:
             BlockedError: The person has blocked the bot.
         """
         self._must_not_be_blocked()
-        self._chat.started = True
+        if not self._chat.started:
+            self._chat.started = True
+            self._world.person_changed(self._chat)
         marked = with_detected(Formatted(text.strip()))
         entities = {"entities": marked.entities} if marked.entities else {}
         content = {"text": marked.text, **entities}

@@ -117,7 +117,7 @@ class World:
         Args:
             per_s: How many ids a second the sequence can use up without catching up.
         """
-        return int((self.wall_clock() - _EPOCH) * per_s)
+        return max(1, int((self.wall_clock() - _EPOCH) * per_s))
 
     def enter(self, user: Params, role: str, stars: int) -> Chat:
         """A new person, who has not written to the bot yet."""

@@ -175,6 +175,15 @@ async def test_an_unknown_method_is_not_found(bot: Bot) -> None:
         await bot(GetChat(chat_id=ANNA_ID))
 
 
+@pytest.mark.parametrize("body", ["[]", "{", "5"])
+async def test_a_body_that_is_no_json_object_is_a_bad_request(sandbox: Sandbox, body: str) -> None:
+    headers = {"Content-Type": "application/json"}
+    async with sandbox.serve() as address, aiohttp.ClientSession(address.url) as client:
+        url = f"/bot{sandbox.token}/sendMessage"
+        async with client.post(url, data=body, headers=headers) as response:
+            assert (response.status, (await response.json())["ok"]) == (400, False)
+
+
 async def test_a_file_that_is_not_there_is_not_found(bot: Bot) -> None:
     with pytest.raises(aiohttp.ClientResponseError, match="404"):
         await bot.download_file("photos/none.png")
