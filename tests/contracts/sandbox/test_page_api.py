@@ -1,12 +1,14 @@
 """The interface behind the chat page: what a tab hears, what it may do, who may not."""
 
 import asyncio
+import io
 import json
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from aiohttp import ClientResponse, ClientSession, ClientTimeout
+import segno
+from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, FormData
 
 from bot.sandbox import ANNA_ID, BORIS_ID, Address, Person, Sandbox, VpnCheck
 
@@ -236,11 +238,32 @@ async def test_a_plain_form_of_a_foreign_page_is_refused(
     assert sandbox.pending_updates == 0
 
 
+async def test_an_uploaded_photo_is_shown(page: ClientSession, sandbox: Sandbox) -> None:
+    code = io.BytesIO()
+    segno.make(LINK).save(code, kind="png")
+    await sandbox.person(ANNA_ID).say("/start")
+    form = FormData({"chat_id": str(ANNA_ID)})
+    form.add_field("photo", code.getvalue(), filename="qr.png")
+    async with page.post(f"/bot{sandbox.token}/sendPhoto", data=form) as response:
+        file_id = (await response.json())["result"]["photo"][-1]["file_id"]
+
+    async with page.get(f"/sandbox/files/{file_id}") as response:
+        assert (response.content_type, await response.read()) == ("image/png", code.getvalue())
+    async with page.get("/sandbox/files/other") as response:
+        assert response.status == 404
+
+
 async def test_the_server_stops_while_tabs_and_polls_are_open(sandbox: Sandbox) -> None:
-    async with asyncio.timeout(20):
-        async with sandbox.serve() as address, ClientSession(address.url) as page:
-            stream = await page.get("/sandbox/events")
+    async with asyncio.timeout(20), ClientSession() as client:
+        async with sandbox.serve() as address:
+            stream = await client.get(f"{address.url}/sandbox/events")
             await event(stream)
-            poll = asyncio.ensure_future(call(page, sandbox, "getUpdates", timeout=50))
-            await call(page, sandbox, "getMe")
-        assert (await asyncio.gather(poll, return_exceptions=True))[0] is not None
+            poll = asyncio.ensure_future(
+                client.post(f"{address.url}/bot{sandbox.token}/getUpdates", json={"timeout": 50})
+            )
+            async with client.get(f"{address.url}/bot{sandbox.token}/getMe") as me:
+                assert me.status == 200
+
+        stream.close()
+        with pytest.raises(ClientError):
+            await poll
