@@ -8,6 +8,7 @@ import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 from uuid import UUID
 
@@ -36,21 +37,32 @@ UPDATE shards SET epoch = epoch + 1, owner = $2, backend_pid = pg_backend_pid(),
     seen_at = now()
 WHERE id = $1 RETURNING epoch
 """
+SEEN = "UPDATE shards SET seen_at = now() WHERE id = $1 AND epoch = $2 RETURNING 1"
 #: FOR SHARE makes a take-over wait for running effects and then shuts out the old owner.
 PROVE_OWNER = "SELECT 1 FROM shards WHERE id = $1 AND epoch = $2 FOR SHARE"
 
-#: Outages, as asyncpg names them: the server is away, refuses, or cannot write just now.
+#: Outages, as asyncpg names them: the server is away, refuses, or cannot read or write just now.
 OUTAGES: tuple[type[BaseException], ...] = (
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.PostgresSystemError,
     asyncpg.TransactionRollbackError,
     asyncpg.ReadOnlySQLTransactionError,
     OSError,
     TimeoutError,
 )
 
-_holding: ContextVar[bool] = ContextVar("holding_a_connection", default=False)
+
+@dataclass(slots=True)
+class _Hold:
+    """A connection in somebody's hands. Tasks born meanwhile share it, and see it end."""
+
+    over: bool = False
+
+
+_hold: ContextVar[_Hold | None] = ContextVar("hold_of_a_connection", default=None)
 
 
 def refuse_in_transaction() -> None:
@@ -59,7 +71,8 @@ def refuse_in_transaction() -> None:
     Raises:
         CallInTransaction: the caller holds a database connection.
     """
-    if _holding.get():
+    hold = _hold.get()
+    if hold is not None and not hold.over:
         raise CallInTransaction("an outside call while a database connection is held")
 
 
@@ -96,6 +109,12 @@ class Database:
             self._epoch = await self._pool.fetchval(TAKE_OVER, SHARD, owner)
         assert self._epoch is not None  # noqa: S101 - the migration made the row
         return self._epoch
+
+    async def show_alive(self) -> None:
+        """Note that the owner lives; an idle one that was shut out learns it here."""
+        with outages():
+            if await self._pool.fetchval(SEEN, SHARD, self._epoch) is None:
+                self.fenced.set()
 
     async def close(self) -> None:
         """Close all connections."""
@@ -135,11 +154,13 @@ class Database:
 @contextmanager
 def held() -> Iterator[None]:
     """Mark that a connection is held; `refuse_in_transaction` looks at this."""
-    token = _holding.set(True)
+    hold = _Hold()
+    token = _hold.set(hold)
     try:
         yield
     finally:
-        _holding.reset(token)
+        hold.over = True
+        _hold.reset(token)
 
 
 @contextmanager

@@ -3,13 +3,15 @@
 import asyncio
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import structlog
 
 from bot.door import TokenRefused
 from config.loading import SettingsError
 from config.settings import Settings
+from storage.database import Database
+from storage.errors import StorageUnavailable
 from supervisors.wiring import Backend, wire
 
 log = structlog.get_logger(__name__)
@@ -18,6 +20,9 @@ DONE = 0
 FAILED = 1
 #: The tree gave up; a service manager may start the program again.
 GAVE_UP = 70
+
+#: How often the owner of the database shows that it lives, seconds.
+ALIVE_EVERY_S = 2.0
 
 
 async def run_backend(settings: Settings) -> int:
@@ -48,7 +53,7 @@ async def run_backend(settings: Settings) -> int:
 async def _until_the_end(backend: Backend, stop: asyncio.Event) -> int:
     ends = {
         asyncio.create_task(stop.wait()): DONE,
-        asyncio.create_task(backend.database.fenced.wait()): FAILED,
+        asyncio.create_task(_until_taken_over(backend.database)): FAILED,
         asyncio.create_task(backend.root.wait_ended()): GAVE_UP,
     }
     done, waiting = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
@@ -57,6 +62,18 @@ async def _until_the_end(backend: Backend, stop: asyncio.Event) -> int:
     status = max(ends[task] for task in done)
     log.info("backend_stops", status=status, taken_over=backend.database.fenced.is_set())
     return status
+
+
+async def _until_taken_over(database: Database) -> None:
+    """Return when another back-end owns the database: at the next effect, or at the next look."""
+    while not database.fenced.is_set():
+        try:
+            await database.show_alive()
+        except StorageUnavailable as outage:
+            log.warning("ownership_unknown", reason=str(outage))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(ALIVE_EVERY_S):
+                await database.fenced.wait()
 
 
 @contextmanager
