@@ -14,6 +14,9 @@ NODE_SECTIONS = frozenset({"node"})
 
 CONFIG_FOLDER = Path(__file__).parent
 
+#: The demo's files, under `data_dir`: where they are, the database holds play money.
+DEMO_FOLDER = "demo"
+
 
 class Section(BaseModel):
     """A table of the settings file: frozen, and an unknown key is an error."""
@@ -51,7 +54,8 @@ class DatabaseSection(Section):
     def _url_is_postgres(cls, url: SecretStr | None) -> SecretStr | None:
         if url is None or not url.get_secret_value():
             return None
-        if urlsplit(url.get_secret_value()).scheme not in {"postgresql", "postgres"}:
+        # Not urlsplit: its errors quote what they refuse.
+        if not url.get_secret_value().startswith(("postgresql://", "postgres://")):
             raise ValueError("must begin with postgresql://")
         return url
 
@@ -138,9 +142,10 @@ class Settings(FileSettings):
             raise ValueError(
                 "there is no node to sell access to; `tollgate node init` prints the lines to add"
             )
-        ids = [node.id for node in nodes]
-        if len(ids) != len(set(ids)):
+        if len({node.id for node in nodes}) != len(nodes):
             raise ValueError("two nodes have the same id")
+        if len({node.url for node in nodes}) != len(nodes):
+            raise ValueError("two nodes have the same url")
         return nodes
 
 

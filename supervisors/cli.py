@@ -68,9 +68,10 @@ def demo(
 def run(context: typer.Context) -> None:
     """Run the back-end: bot, actors, supervisors."""
     from config.settings import load_settings
-    from supervisors.run import run_backend
 
     settings = load_settings(context.obj)
+    from supervisors.run import run_backend  # after the settings: a wrong one is told at once
+
     configure_logging()
     raise typer.Exit(_run(run_backend(settings)))
 

@@ -4,12 +4,14 @@ import asyncio
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from urllib.parse import urlsplit
 
 import structlog
 
 from bot.door import TokenRefused
 from config.loading import SettingsError
-from config.settings import Settings
+from config.network import is_loopback
+from config.settings import DEMO_FOLDER, Settings
 from storage.database import Database
 from storage.errors import StorageUnavailable
 from supervisors.wiring import Backend, wire
@@ -35,6 +37,7 @@ async def run_backend(settings: Settings) -> int:
         SettingsError: a setting, or a file that one names, is wrong.
         StorageSetupError, StorageUnavailable: the database cannot be used.
     """
+    _refuse_demo_data(settings)
     with _stop_signals() as stop:
         async with wire(settings) as backend:
             try:
@@ -48,6 +51,16 @@ async def run_backend(settings: Settings) -> int:
             finally:
                 backend.root.stop()
                 await backend.root.wait_ended()
+
+
+def _refuse_demo_data(settings: Settings) -> None:
+    """A shop must not begin with the play money of a demo."""
+    imitated = is_loopback(urlsplit(settings.telegram.api_base or "").hostname or "")
+    demo = settings.data_dir / DEMO_FOLDER
+    if settings.database.url is None and demo.exists() and not imitated:
+        raise SettingsError(
+            [f"data_dir: {settings.data_dir} holds the data of a demo; choose another"]
+        )
 
 
 async def _until_the_end(backend: Backend, stop: asyncio.Event) -> int:

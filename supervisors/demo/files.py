@@ -8,9 +8,9 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
+from config.settings import DEMO_FOLDER
 from xray_api.node.init import SETTINGS_FILE, TEMPLATE_FILE, InitOptions, init_node
 
-FOLDER = "demo"
 BACKEND_FILE = "tollgate.toml"
 SECRETS_FILE = "demo.json"
 #: The bot's number at the emulator; the rest of the token is random.
@@ -39,7 +39,7 @@ def prepare_files(data_dir: Path, sandbox_url: str, admin_id: int) -> DemoFiles:
         OSError: a file cannot be read or written.
         InitError: the node's files cannot be made.
     """
-    folder = data_dir / FOLDER
+    folder = data_dir / DEMO_FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     node_file = folder / SETTINGS_FILE
     if not node_file.exists() or not (folder / SECRETS_FILE).exists():

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from config.network import split_address
-from config.settings import DemoSettings
+from config.settings import DEMO_FOLDER, DemoSettings
 from storage.embedded import FOLDER as POSTGRES_FOLDER
 from supervisors.demo.children import ChildProgram
 from supervisors.demo.errors import DemoError
-from supervisors.demo.files import FOLDER, SERVER_NAME, DemoFiles, prepare_files
+from supervisors.demo.files import SERVER_NAME, DemoFiles, prepare_files
 from xray_api.camouflage import camouflage_target
 from xray_api.node.init import InitError
 
@@ -84,7 +84,7 @@ async def until_ready(program: ChildProgram, ready: Callable[[], Awaitable[bool]
 
 def _refuse_real_data(data_dir: Path) -> None:
     """A demo must never open the database of a shop."""
-    if (data_dir / POSTGRES_FOLDER).exists() and not (data_dir / FOLDER).exists():
+    if (data_dir / POSTGRES_FOLDER).exists() and not (data_dir / DEMO_FOLDER).exists():
         raise DemoError(
             f"data_dir: {data_dir} holds the data of a real back-end; "
             "choose another: TOLLGATE_DATA_DIR=./demo-data tollgate demo"
@@ -107,7 +107,7 @@ def _files(data_dir: Path, listen: str) -> DemoFiles:
     except InitError as error:
         raise DemoError(f"data_dir: {error}") from None
     except (OSError, ValueError, KeyError) as error:
-        raise DemoError(f"data_dir: {data_dir / FOLDER} cannot be used: {error}") from None
+        raise DemoError(f"data_dir: {data_dir / DEMO_FOLDER} cannot be used: {error}") from None
 
 
 async def _camouflage(files: DemoFiles, stack: AsyncExitStack) -> None:
