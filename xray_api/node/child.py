@@ -21,7 +21,10 @@ def main(parent: int, binary: list[str]) -> None:
     if os.getppid() != parent:  # it died before the line above
         sys.exit(1)
     if binary:
-        os.execv(binary[0], binary)  # noqa: S606 - the operator's own program, and no shell
+        try:
+            os.execv(binary[0], binary)  # noqa: S606 - the operator's own program, and no shell
+        except OSError as error:
+            sys.exit(f"{binary[0]}: {error.strerror}")
     from xray import startFromJSON  # noqa: PLC0415 - only here is the wheel needed
 
     # Last and on the main thread: it never returns, and elsewhere it would miss SIGTERM.

@@ -181,7 +181,7 @@ def _write_new(directory: Path, files: dict[Path, str]) -> None:
 
 def _name_in(dest: str) -> str:
     """The host of HOST:PORT if it is a name, which an address is not."""
-    host = dest.rpartition(":")[0].strip("[]")
+    host = (dest.rpartition(":")[0] or dest).strip("[]")
     try:
         ipaddress.ip_address(host)
     except ValueError:

@@ -82,10 +82,9 @@ class XrayProcess:
         self._process = process
         self._last_lines: deque[str] = deque(maxlen=_KEPT_LINES)
         self._version: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        assert process.stdout is not None  # noqa: S101 - for mypy; both are pipes
-        assert process.stderr is not None  # noqa: S101
+        streams = (process.stdout, process.stderr)
         self._exit = asyncio.gather(
-            process.wait(), self._listen(process.stdout), self._listen(process.stderr)
+            process.wait(), *(self._listen(stream) for stream in streams if stream)
         )
 
     @classmethod
@@ -107,8 +106,13 @@ class XrayProcess:
             raise XrayStartError(f"cannot be run: {error.strerror}") from error
         xray = cls(process)
         try:
-            await xray._feed(json.dumps(config).encode())
-            await xray._until_started(timeout_s)
+            async with asyncio.timeout(timeout_s):
+                await xray._feed(json.dumps(config).encode())
+                await xray._until_started()
+        except TimeoutError:
+            await xray.stop()
+            reason = f"did not say that it started within {timeout_s:g} s; is it Xray?"
+            raise XrayStartError(reason) from None
         except BaseException:
             await xray.stop()
             raise
@@ -127,7 +131,7 @@ class XrayProcess:
     async def wait(self) -> int:
         """The exit status, once it has ended; the negative signal number if one ended it."""
         status, *_ = await asyncio.shield(self._exit)
-        return status
+        return int(status or 0)
 
     async def stop(self) -> None:
         """End it: asked first, killed after 2 s. Safe to repeat."""
@@ -142,8 +146,14 @@ class XrayProcess:
             self._signal(signal.SIGKILL)  # also when the wait was cancelled
 
     def _signal(self, number: int) -> None:
-        if self._process.returncode is None:
-            self._process.send_signal(number)
+        """To the whole session, which `child.py` opens: a wrapper's Xray must not stay."""
+        if self._exit.done():
+            return
+        try:
+            os.killpg(self.pid, number)
+        except ProcessLookupError:
+            if self._process.returncode is None:  # too young to have its session
+                self._process.send_signal(number)
 
     async def _feed(self, config: bytes) -> None:
         stdin = self._process.stdin
@@ -156,16 +166,13 @@ class XrayProcess:
         except (BrokenPipeError, ConnectionResetError):
             pass  # it ended without reading; its status says more
 
-    async def _until_started(self, timeout_s: float) -> None:
+    async def _until_started(self) -> None:
         ended = asyncio.ensure_future(self.wait())
         first: set[asyncio.Future[Any]] = {ended, self._version}
         try:
-            await asyncio.wait(first, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
             if ended.done():
                 raise self._start_error(ended.result())
-            if not self._version.done():
-                reason = f"did not say that it started within {timeout_s:g} s; is it Xray?"
-                raise XrayStartError(reason)
         finally:
             ended.cancel()
 

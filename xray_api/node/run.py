@@ -1,6 +1,7 @@
 """The node service as a whole: what cannot work stops it at start, with the setting's name."""
 
 import asyncio
+import os
 import signal
 import socket
 import ssl
@@ -130,7 +131,7 @@ def _listener(address: str) -> socket.socket:
     try:
         return _bound(*split_address(address))
     except OSError as error:
-        raise NodeStartError(f"node.listen: {address}: {error.strerror}") from None
+        raise NodeStartError(f"node.listen: {address}: {_why(error)}") from None
 
 
 def _bound(host: str, port: int) -> socket.socket:
@@ -172,4 +173,9 @@ def _check_inbound_port(node: NodeSection, template: Template) -> None:
         _bound(inbound.listen, inbound.port).close()
     except OSError as error:
         place = f"{node.xray_config}: inbounds[0].port: {inbound.port}"
-        raise NodeStartError(f"node.xray_config: {place}: {error.strerror}") from None
+        raise NodeStartError(f"node.xray_config: {place}: {_why(error)}") from None
+
+
+def _why(error: OSError) -> str | None:
+    """The plain reason; asyncio and socket put the address into theirs."""
+    return os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror

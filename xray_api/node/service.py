@@ -73,7 +73,7 @@ class Service:
         """The aiohttp application."""
         app = web.Application(
             middlewares=[_problems, self._check_key, _read_deadline],
-            client_max_size=MAX_BODY_BYTES + 1,  # aiohttp refuses the limit itself too
+            client_max_size=MAX_BODY_BYTES,
         )
         app.add_routes(
             [

@@ -1,0 +1,252 @@
+"""The HTTP API as any caller sees it: codes, problems, the key, limits, deadlines."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import aiohttp
+import pytest
+from pydantic import SecretStr
+
+from tests.integration.node_fixtures import Files, fresh_files, running
+from xray_api.contract import PROBLEM_TYPE
+from xray_api.node import apply
+
+OTHER_KEY = "the-second-key-of-a-rotation"
+
+
+@pytest.fixture
+async def files(tmp_path: Path) -> AsyncIterator[Files]:
+    async with fresh_files(tmp_path / "node") as made, running(made.settings()):
+        yield made
+
+
+@pytest.fixture
+async def http(files: Files) -> AsyncIterator[aiohttp.ClientSession]:
+    """Requests with the right key."""
+    async with aiohttp.ClientSession(files.url, headers={"X-API-Key": files.api_key}) as session:
+        yield session
+
+
+@pytest.fixture
+async def epoch(http: aiohttp.ClientSession) -> str:
+    async with http.get("/readyz") as response:
+        assert response.status == 200
+        return str((await response.json())["epoch"])
+
+
+async def problem(response: aiohttp.ClientResponse) -> dict[str, Any]:
+    assert response.content_type == PROBLEM_TYPE
+    body: dict[str, Any] = await response.json()
+    assert body["status"] == response.status
+    assert {"type", "title", "detail"} <= body.keys()
+    return body
+
+
+async def test_health_needs_no_key(files: Files) -> None:
+    async with aiohttp.ClientSession(files.url) as stranger, stranger.get("/healthz") as response:
+        assert (response.status, await response.json()) == (200, {"status": "ok"})
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/readyz"),
+        ("GET", "/v1/users"),
+        ("GET", f"/v1/users/{uuid4()}"),
+        ("PUT", f"/v1/users/{uuid4()}"),
+        ("DELETE", f"/v1/users/{uuid4()}"),
+        ("GET", "/nowhere"),
+    ],
+)
+async def test_everything_else_needs_the_key(files: Files, method: str, path: str) -> None:
+    async with aiohttp.ClientSession(files.url) as stranger:
+        for headers in ({}, *({"X-API-Key": key} for key in ("", "x" * 43, "ключ"))):
+            async with stranger.request(method, path, headers=headers) as response:
+                assert response.status == 401
+                assert (await problem(response))["type"] == "unauthorized"
+
+
+async def test_the_key_is_checked_before_the_body_is_read(files: Files) -> None:
+    """A stranger who announces a body and never sends it has his answer."""
+    host, port = files.url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(
+        f"PUT /v1/users/{uuid4()} HTTP/1.1\r\nHost: n\r\nContent-Length: 99\r\n\r\n".encode()
+    )
+
+    async with asyncio.timeout(30):
+        assert b" 401 " in await reader.readline()
+
+    writer.close()
+    await writer.wait_closed()
+
+
+async def test_two_keys_are_valid_during_a_rotation(tmp_path: Path) -> None:
+    async with fresh_files(tmp_path / "node") as made:
+        keys = (*made.settings().node.api_keys, SecretStr(OTHER_KEY))
+        async with (
+            running(made.settings(api_keys=keys)),
+            aiohttp.ClientSession(made.url) as session,
+        ):
+            for key in (made.api_key, OTHER_KEY):
+                async with session.get("/readyz", headers={"X-API-Key": key}) as response:
+                    assert response.status == 200
+
+
+async def test_put_answers_with_every_field(http: aiohttp.ClientSession, epoch: str) -> None:
+    user = str(uuid4())
+
+    async with http.put(f"/v1/users/{user}", json={"gen": 1, "epoch": epoch}) as response:
+        assert response.content_type == "application/json"
+        body = await response.json()
+
+    link = body.pop("vless_link")
+    assert body == {"uuid": user, "gen": 1, "epoch": epoch, "created": True}
+    assert link.startswith(f"vless://{user}@127.0.0.1:")
+    async with http.get(f"/v1/users/{user}") as response:
+        assert await response.json() == {"uuid": user, "gen": 1, "vless_link": link}
+    async with http.delete(f"/v1/users/{user}", params={"gen": "2", "epoch": epoch}) as response:
+        assert await response.json() == {"uuid": user, "gen": 2, "epoch": epoch, "removed": True}
+    async with http.get("/v1/users") as response:
+        assert await response.json() == {"epoch": epoch, "users": [], "next": None}
+
+
+async def test_stale_and_epoch_carry_what_the_caller_needs(
+    http: aiohttp.ClientSession, epoch: str
+) -> None:
+    path = f"/v1/users/{uuid4()}"
+    async with http.put(path, json={"gen": 5, "epoch": epoch}):
+        pass
+
+    async with http.put(path, json={"gen": 4, "epoch": epoch}) as response:
+        assert response.status == 409
+        stale = await problem(response)
+    async with http.put(path, json={"gen": 6, "epoch": str(uuid4())}) as response:
+        assert response.status == 412
+        other = await problem(response)
+
+    assert (stale["type"], stale["node_gen"]) == ("stale", 5)
+    assert (other["type"], other["epoch"]) == ("epoch", epoch)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "sent"),
+    [
+        ("PUT", "/v1/users/hello", {}),
+        ("PUT", f"/v1/users/{str(uuid4()).upper()}", {}),
+        ("PUT", "/v1/users/6ba7b810-9dad-11d1-80b4-00c04fd430c8", {}),
+        ("PUT", f"/v1/users/{uuid4()}", {"data": b""}),
+        ("PUT", f"/v1/users/{uuid4()}", {"data": b"\xff{"}),
+        ("PUT", f"/v1/users/{uuid4()}", {"json": {"gen": 0, "epoch": str(uuid4())}}),
+        ("PUT", f"/v1/users/{uuid4()}", {"json": {"gen": 1, "epoch": "x"}}),
+        ("PUT", f"/v1/users/{uuid4()}", {"json": {"gen": 1, "epoch": str(uuid4()), "a": 1}}),
+        ("DELETE", f"/v1/users/{uuid4()}", {}),
+        ("DELETE", f"/v1/users/{uuid4()}", {"params": {"gen": "1"}}),
+        ("DELETE", f"/v1/users/{uuid4()}", {"params": [("gen", "1"), ("gen", "2")]}),
+        ("GET", "/v1/users", {"params": {"limit": "0"}}),
+        ("GET", "/v1/users", {"params": {"after": "x"}}),
+        ("GET", "/v1/users", {"params": {"colour": "green"}}),
+        ("GET", "/v1/users/hello", {}),
+    ],
+)
+async def test_an_invalid_request_is_told_what_is_wrong(
+    http: aiohttp.ClientSession, method: str, path: str, sent: dict[str, Any]
+) -> None:
+    async with http.request(method, path, **sent) as response:
+        assert response.status == 422
+        body = await problem(response)
+
+    assert body["type"] == "invalid"
+    assert body["errors"]
+
+
+async def test_the_longest_body_is_16_kib(http: aiohttp.ClientSession) -> None:
+    path = f"/v1/users/{uuid4()}"
+    async with http.put(path, data=b" " * 16 * 1024) as response:
+        assert response.status == 422
+    async with http.put(path, data=b" " * (16 * 1024 + 1)) as response:
+        assert response.status == 413
+        assert (await problem(response))["type"] == "too_large"
+
+
+async def test_unknown_places_and_methods_are_problems_too(http: aiohttp.ClientSession) -> None:
+    async with http.get("/v1/nowhere") as response:
+        assert (await problem(response))["type"] == "not_found"
+    async with http.post("/v1/users") as response:
+        assert (await problem(response))["type"] == "method_not_allowed"
+    async with http.get(f"/v1/users/{uuid4()}") as response:
+        assert response.status == 404
+        assert (await problem(response))["type"] == "not_found"
+
+
+async def test_without_time_left_nothing_is_changed(
+    http: aiohttp.ClientSession, epoch: str
+) -> None:
+    path, body = f"/v1/users/{uuid4()}", {"gen": 1, "epoch": epoch}
+    async with http.put(path, json=body, headers={"X-Deadline-Ms": "0"}) as response:
+        assert response.status == 503
+        assert response.headers["Retry-After"] == "1"
+        assert (await problem(response))["type"] == "unavailable"
+    async with http.get(path) as response:
+        assert response.status == 404
+    async with http.put(path, json=body, headers={"X-Deadline-Ms": "soon"}) as response:
+        assert response.status == 422
+    async with http.put(path, json=body, headers={"X-Deadline-Ms": "4000"}) as response:
+        assert response.status == 200
+
+
+async def test_a_writer_of_another_shape_is_no_reason_to_refuse(
+    http: aiohttp.ClientSession, epoch: str
+) -> None:
+    body = {"gen": 1, "epoch": epoch}
+    headers = {"Tollgate-Writer": "nonsense"}
+    async with http.put(f"/v1/users/{uuid4()}", json=body, headers=headers) as response:
+        assert response.status == 200
+    async with http.get("/readyz") as response:
+        assert (await response.json())["writer"] is None
+
+
+async def test_readiness_tells_all_of_the_contract(http: aiohttp.ClientSession) -> None:
+    async with http.get("/readyz") as response:
+        body = await response.json()
+
+    assert str(UUID(body["epoch"])) == body.pop("epoch")
+    assert body.pop("inbound").keys() == {
+        "tag",
+        "port",
+        "network",
+        "security",
+        "flow",
+        "server_name",
+        "short_id",
+        "public_key",
+    }
+    assert body["xray"].pop("uptime_s") >= 0
+    assert body["service"].pop("uptime_s") >= 0
+    assert body == {
+        "ready": True,
+        "reasons": [],
+        "xray": {"running": True, "version": "26.10.10", "restarts": 0},
+        "users": {"desired": 0, "applied": 0},
+        "writer": None,
+        "allow_private_targets": False,
+        "service": {"version": "0.1.0"},
+    }
+
+
+async def test_a_full_queue_is_told_and_changes_nothing(
+    http: aiohttp.ClientSession, epoch: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(apply, "QUEUE_LIMIT", 0)
+    path = f"/v1/users/{uuid4()}"
+
+    async with http.put(path, json={"gen": 1, "epoch": epoch}) as response:
+        assert response.status == 429
+        assert response.headers["Retry-After"] == "1"
+        assert (await problem(response))["type"] == "busy"
+
+    async with http.get(path) as response:
+        assert response.status == 404
