@@ -28,25 +28,29 @@ class Surroundings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
-    """How an actor ended. `error` is None for an orderly end; `during` names what it did."""
+    """How an actor ended.
+
+    `error` is None for an orderly end, a CancelledError after a kill. `during` names what the actor
+    did, `context` is that of the message in hand.
+    """
 
     error: BaseException | None
     during: str
-    idle: bool = False
+    context: MessageContext | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Post:
     """An actor's place in the tree: its name and inbox, and who hears of its end.
 
-    `vacate` gives the name up when the actor has nothing to do; it must not wait.
+    `may_leave` says that an actor with nothing to do may end: the next message starts another.
     """
 
     name: str
     mailbox: Mailbox
     surroundings: Surroundings
     ended: Callable[["AsyncioActor", Ending], None]
-    vacate: Callable[[], None] | None = None
+    may_leave: bool = False
 
 
 class AsyncioActor(pykka.Actor):
@@ -58,7 +62,7 @@ class AsyncioActor(pykka.Actor):
 
     #: How many messages may wait.
     mailbox_bound: ClassVar[int] = 1_000
-    #: Seconds without a message after which the actor gives up its place; None: never.
+    #: Seconds with nothing to do after which the actor may leave its place; None: never.
     idle_after_s: ClassVar[float | None] = None
 
     def __init__(self) -> None:
@@ -67,7 +71,11 @@ class AsyncioActor(pykka.Actor):
         self._task: asyncio.Task[None] | None = None
         self._spawned: set[asyncio.Task[Any]] = set()
         self._spawned_error: BaseException | None = None
+        self._error: BaseException | None = None
+        self._during = "prepare"
+        self._context: MessageContext | None = None
         self._idle = False
+        self._leaving = False
         self._post = Post(
             name=f"{type(self).__name__}-{self.actor_urn[-12:]}",
             mailbox=self.actor_inbox,  # type: ignore[arg-type]  # ours: see _create_actor_inbox
@@ -112,9 +120,9 @@ class AsyncioActor(pykka.Actor):
 
     def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         """Run work beside the messages. Its error is the actor's; it ends with the actor."""
-        # An empty context: the deadline of the message in hand is not that of the work.
+        # Not the context of the message in hand: its deadline is not that of the work.
         task = asyncio.get_running_loop().create_task(
-            work, name=f"{self.name}/{name}", context=contextvars.Context()
+            work, name=f"{self.name}/{name}", context=self._own_context()
         )
         self._spawned.add(task)
         task.add_done_callback(self._spawned_ended)
@@ -129,6 +137,11 @@ class AsyncioActor(pykka.Actor):
         self._actor_ref = pykka.ActorRef(self)
         self._start_actor_loop()
 
+    def stop(self) -> None:
+        """End after the message in hand; harmless when that has already happened."""
+        if not self.actor_stopped.is_set():
+            self._post.mailbox.put(Envelope(Stop()))
+
     def kill(self) -> None:
         """End now, in the middle of a message if need be; what waits stays in the inbox."""
         if self._task is not None:
@@ -141,107 +154,120 @@ class AsyncioActor(pykka.Actor):
 
     # pykka's hooks
 
-    @staticmethod
-    def _create_actor_inbox() -> Any:
-        return Mailbox("actor", AsyncioActor.mailbox_bound)
+    @classmethod
+    def _create_actor_inbox(cls) -> Any:
+        return Mailbox(cls.__name__, cls.mailbox_bound)
 
     @staticmethod
     def _create_future() -> Reply[Any]:
         return Reply()
 
     def _start_actor_loop(self) -> None:
-        # An empty context: nothing of the starter's, least of all an open transaction, leaks in.
         self._task = asyncio.get_running_loop().create_task(
-            self._live(), name=self.name, context=contextvars.Context()
+            self._live(), name=self.name, context=self._own_context()
         )
+        # A callback and not the task's last lines: those never run if the task ends unbegun.
+        self._task.add_done_callback(self._gone)
 
     # The loop
 
     async def _live(self) -> None:
-        during = "prepare"
-        error: BaseException | None = None
         try:
-            await self.prepare()
-            self.started.set_result(None)
-            while (envelope := await self._next()) is not None:
-                if isinstance(envelope.message, Stop):
-                    _settle(envelope, None)
-                    break
-                during = type(envelope.message).__name__
-                await self._handle(envelope)
-            during = "finish"
+            await self._run()
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - told in `_gone`
+            self._error = error
+        if self._spawned_error is not None and not isinstance(self._error, Exception):
+            self._error, self._during = self._spawned_error, "spawned work"
+        self._leaving = True
+        try:
             await self._end_spawned()
-            await self.finish()
-        except asyncio.CancelledError:
-            error = self._spawned_error
-            during = "spawned work" if error else "killed"
-        except Exception as bug:  # noqa: BLE001 - the runtime reports every end to the supervisor
-            error = bug
-        await self._leave(error, during)
-
-    async def _leave(self, error: BaseException | None, during: str) -> None:
-        await self._end_spawned()
-        if error is not None or during == "killed":
-            try:
+            if self._error is not None:
                 await self.abandon()
-            except Exception as bug:  # noqa: BLE001 - as above
-                error = error or bug
+        except Exception as bug:  # noqa: BLE001 - as above
+            bug.__context__ = self._error
+            self._error = bug
+
+    async def _run(self) -> None:
+        await self.prepare()
+        self._settle_started()
+        while (envelope := await self._next()) is not None:
+            if isinstance(envelope.message, Stop):
+                envelope.settle(None)
+                break
+            self._during = type(envelope.message).__name__
+            await self._handle(envelope)
+            self._during = "waiting"
+        self._during = "finish"
+        await self._end_spawned()
+        await self.finish()
+
+    def _gone(self, task: asyncio.Task[None]) -> None:
+        """The end of every actor, whether it was orderly, crashed, killed or never ran."""
+        error = self._error
+        if error is None and task.cancelled():
+            error = asyncio.CancelledError("killed")
+        elif not task.cancelled() and task.exception() is not None:
+            error = task.exception()
+        self._post.mailbox.settle_system()
         self.actor_stopped.set()
+        self._settle_started()
+        self._post.ended(self, Ending(error=error, during=self._during, context=self._context))
+
+    def _settle_started(self) -> None:
         if not self.started.done():
             self.started.set_result(None)
-        self._post.ended(self, Ending(error=error, during=during, idle=self._idle))
 
     async def _next(self) -> Envelope | None:
-        """The next message; None when the actor has given up its place."""
+        """The next message; None when there is nothing to do and the actor may leave."""
         mailbox = self._post.mailbox
         while True:
             timer = None
-            if self.idle_after_s is not None and self._post.vacate and mailbox.empty():
+            if self.idle_after_s is not None and self._post.may_leave and mailbox.empty():
                 timer = self.clock.call_later(self.idle_after_s, self._go_idle)
             try:
                 envelope = await mailbox.get()
             finally:
                 if timer is not None:
                     timer.cancel()
-            if self._idle and envelope is None:
+            if envelope is None and self._idle:
                 return None
             if envelope is not None and not envelope.abandoned:
                 return envelope
 
     def _go_idle(self) -> None:
-        # No await between the look into the inbox and the end of the name: nothing can slip in.
-        if self._post.mailbox.empty() and self._post.vacate is not None:
-            self._idle = True
-            self._post.vacate()
-            self._post.mailbox.interrupt()
+        self._idle = not self._spawned  # work beside the messages is something to do
+        self._post.mailbox.interrupt()
+
+    def _own_context(self) -> contextvars.Context:
+        """An empty context but for the name in logs: no transaction or deadline leaks in."""
+        context = contextvars.Context()
+        context.run(structlog.contextvars.bind_contextvars, actor=self.name)
+        return context
 
     async def _handle(self, envelope: Envelope) -> None:
-        context = envelope.context or MessageContext(correlation_id="", operation_id="")
-        token = current_context.set(replace(context, chain=(*context.chain, self.name)))
-        bound = structlog.contextvars.bind_contextvars(
-            actor=self.name,
-            correlation_id=context.correlation_id,
-            operation_id=context.operation_id,
+        context = envelope.context or MessageContext.fresh()
+        self._context = context
+        current_context.set(replace(context, chain=(*context.chain, self.name)))
+        structlog.contextvars.bind_contextvars(
+            correlation_id=context.correlation_id, operation_id=context.operation_id
         )
         try:
-            _settle(envelope, await self._dispatch(envelope.message))
-        except self._post.surroundings.weather as outage:
+            envelope.settle(await self._dispatch(envelope.message))
+        except self.weather as outage:
+            reason = outage.reason if isinstance(outage, Unavailable) else f"{self.name}: outage"
             log.warning(
                 "message_postponed", message=type(envelope.message).__name__, reason=repr(outage)
             )
-            envelope.refuse(f"{self.name}: outage")
-        except Unavailable as later:
-            log.warning(
-                "message_postponed", message=type(envelope.message).__name__, reason=later.reason
-            )
-            envelope.refuse(later.reason)
+            envelope.refuse(reason)
         except BaseException:
-            if envelope.reply_to is not None:
-                envelope.reply_to.fail(ActorFailed(self.name))
+            envelope.fail(ActorFailed(self.name))
             raise
         finally:
-            structlog.contextvars.reset_contextvars(**bound)
-            current_context.reset(token)
+            current_context.set(None)
+            # Whatever the handler has bound was about this message.
+            structlog.contextvars.clear_contextvars()
+            structlog.contextvars.bind_contextvars(actor=self.name)
+        self._context = None
 
     async def _dispatch(self, message: Any) -> Any:
         handler = getattr(self, handler_name(type(message)), None)
@@ -253,17 +279,20 @@ class AsyncioActor(pykka.Actor):
 
     def _spawned_ended(self, task: asyncio.Task[Any]) -> None:
         self._spawned.discard(task)
-        if task.cancelled() or task.exception() is None:
+        error = None if task.cancelled() else task.exception()
+        if error is None:
             return
-        if self._spawned_error is None:
-            self._spawned_error = task.exception()
-        self.kill()
+        if self._spawned_error is None and not self._leaving:
+            self._spawned_error = error
+            self.kill()
+        else:  # the actor is ending for another reason, which is the one that its supervisor hears
+            log.error("spawned_work_failed", work=task.get_name(), exc_info=error)
 
     async def _end_spawned(self) -> None:
-        for task in self._spawned:
-            task.cancel()
-        if self._spawned:
-            await asyncio.gather(*self._spawned, return_exceptions=True)
+        while self._spawned:  # a cancelled one may spawn another on its way out
+            for task in self._spawned:
+                task.cancel()
+            await asyncio.wait(self._spawned)
 
 
 _HANDLER_NAMES: dict[type, str] = {}
@@ -278,12 +307,8 @@ def handler_name(message_type: type) -> str:
     return name
 
 
-def _settle(envelope: Envelope, answer: Any) -> None:
-    if envelope.reply_to is not None:
-        envelope.reply_to.set(answer)
-
-
 def _report_unsupervised(actor: AsyncioActor, ending: Ending) -> None:
     if ending.error is not None:
         log.error("actor_failed", actor=actor.name, during=ending.during, exc_info=ending.error)
-    actor.actor_inbox.refuse_all("stopped")  # type: ignore[attr-defined]  # ours
+    pykka.ActorRegistry.unregister(actor.actor_ref)
+    actor.actor_inbox.refuse_askers("stopped")  # type: ignore[attr-defined]  # ours

@@ -1,8 +1,7 @@
 """Where an actor can be reached, whichever object is behind it just now."""
 
-import asyncio
-import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from actors.runtime.clock import Clock
@@ -30,13 +29,12 @@ class Address:
         return f"Address({self.name})"
 
     def tell(self, message: Any, *, operation_id: str | None = None) -> None:
-        """Send without waiting.
+        """Send without waiting, from any thread.
 
         Raises:
             Unavailable: the inbox is full.
         """
-        context = self._context(message, operation_id)
-        self._deliver(Envelope(message, None, context, self._clock.now()))
+        self._deliver(Envelope(message, None, _context(message, operation_id), self._clock.now()))
 
     def wake(self) -> None:
         """Hint that rows wait. A lost hint costs time, never work, so a full inbox is no matter."""
@@ -50,6 +48,8 @@ class Address:
     ) -> Answer:
         """Send and wait for the answer, no longer than the message in hand may still take.
 
+        A wait that is cancelled takes the message back, if it is not in hand yet.
+
         Raises:
             Unavailable: not now; the same message may be sent again.
             ActorFailed: the actor crashed on it.
@@ -59,35 +59,30 @@ class Address:
         chain = sender.chain if sender else ()
         if self.name in chain:
             raise AskCycle((*chain, self.name))
-        deadline = self._clock.now() + timeout_s
+        now = self._clock.now()
+        deadline = now + timeout_s
         if sender is not None and sender.deadline is not None:
             deadline = min(deadline, sender.deadline)
-        context = self._context(message, None, deadline)
+        if deadline <= now:
+            raise Unavailable(f"no time is left to ask {self.name}")
+        context = replace(_context(message, None), deadline=deadline, chain=chain)
         reply: Reply[Answer] = Reply()
-        self._deliver(Envelope(message, reply, context, self._clock.now()))
+        self._deliver(Envelope(message, reply, context, now))
         timer = self._clock.call_later(
-            deadline - self._clock.now(),
+            deadline - now,
             lambda: reply.fail(Unavailable(f"{self.name} did not answer in time")),
         )
         try:
             return await reply
-        except asyncio.CancelledError:
-            reply.fail(Unavailable("nobody waits any more"))
-            raise
         finally:
             timer.cancel()
 
-    def _context(
-        self, message: Any, operation_id: str | None, deadline: float | None = None
-    ) -> MessageContext:
-        sender = current_context.get()
-        operation = operation_id or getattr(message, "operation_id", None)
-        return MessageContext(
-            correlation_id=sender.correlation_id if sender else uuid.uuid4().hex[:12],
-            operation_id=operation or (sender.operation_id if sender else ""),
-            deadline=deadline,
-            chain=sender.chain if sender else (),
-        )
+
+def _context(message: Any, operation_id: str | None) -> MessageContext:
+    """The sender's story goes on; its deadline and chain bind only what it waits for."""
+    sender = current_context.get() or MessageContext.fresh()
+    operation = operation_id or getattr(message, "operation_id", None) or sender.operation_id
+    return MessageContext(correlation_id=sender.correlation_id, operation_id=operation)
 
 
 class Directory:

@@ -1,15 +1,21 @@
 """The inbox of an address: bounded, in order, kept over restarts; stop and crash reports pass."""
 
 import asyncio
+import uuid
 from collections import deque
+from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
+import structlog
 from pykka._envelope import Envelope as PykkaEnvelope
+from pykka.messages import _ActorStop
 
-from actors.runtime.messages import ChildEnded, RestartDue, Stop
-from actors.runtime.replies import Reply, Unavailable
+from actors.runtime.messages import ChildEnded, RestartDue, Stop, Tick
+from actors.runtime.replies import Reply, Unavailable, running_loop
+
+log = structlog.get_logger(__name__)
 
 #: Messages that a full inbox takes all the same.
 SYSTEM_MESSAGES = (Stop, ChildEnded, RestartDue)
@@ -27,6 +33,11 @@ class MessageContext:
     deadline: float | None = None
     chain: tuple[str, ...] = ()
 
+    @classmethod
+    def fresh(cls) -> "MessageContext":
+        """The beginning of a story of its own."""
+        return cls(correlation_id=uuid.uuid4().hex[:12], operation_id="")
+
 
 #: The context of the message in hand; None outside a handler.
 current_context: ContextVar[MessageContext | None] = ContextVar("current_context", default=None)
@@ -41,10 +52,19 @@ class Envelope(PykkaEnvelope[Any]):
     context: MessageContext | None = None
     enqueued_at: float = field(default=0.0)
 
+    def settle(self, answer: Any) -> None:
+        """Answer the asker, if there is one."""
+        if self.reply_to is not None:
+            self.reply_to.set(answer)
+
+    def fail(self, error: BaseException) -> None:
+        """Give the asker, if there is one, an exception in place of an answer."""
+        if self.reply_to is not None:
+            self.reply_to.fail(error)
+
     def refuse(self, reason: str) -> None:
         """Tell the asker, if there is one, to come back later."""
-        if self.reply_to is not None:
-            self.reply_to.fail(Unavailable(reason))
+        self.fail(Unavailable(reason))
 
     @property
     def abandoned(self) -> bool:
@@ -65,6 +85,7 @@ class Mailbox:
         self._loop = asyncio.get_running_loop()
         self._system: deque[Envelope] = deque()
         self._waiting: deque[Envelope] = deque()
+        self._tick_waits = False
         self._reader: asyncio.Future[None] | None = None
 
     def __len__(self) -> int:
@@ -80,13 +101,10 @@ class Mailbox:
 
         Raises:
             Unavailable: the inbox is full. From a foreign thread nothing can be raised any more;
-                there the asker is refused instead.
+                there the asker is refused instead, and a message without one leaves a warning.
         """
         ours = envelope if isinstance(envelope, Envelope) else _adopted(envelope)
-        if asyncio._get_running_loop() is self._loop:  # noqa: SLF001 - None off the loop, no raise
-            self._put(ours)
-        else:
-            self._loop.call_soon_threadsafe(self._put_or_refuse, ours)
+        hand_over(self._loop, self._put, ours)
 
     async def get(self) -> Envelope | None:
         """The next message, system messages first; None when `interrupt` ended the wait."""
@@ -103,35 +121,61 @@ class Mailbox:
         if self._reader is not None and not self._reader.done():
             self._reader.set_result(None)
 
-    def refuse_all(self, reason: str) -> None:
-        """Nobody is going to read this inbox any more: tell those who wait."""
-        while (envelope := self._pop()) is not None:
+    def refuse_askers(self, reason: str) -> None:
+        """Nobody reads this inbox for some time: tell those who wait for an answer."""
+        for envelope in self._waiting:
             envelope.refuse(reason)
+
+    def settle_system(self) -> None:
+        """An incarnation ended: what the system had to say was for that one, not for the next."""
+        while self._system:
+            self._system.popleft().settle(None)
 
     def _pop(self) -> Envelope | None:
         if self._system:
             return self._system.popleft()
-        return self._waiting.popleft() if self._waiting else None
+        if not self._waiting:
+            return None
+        envelope = self._waiting.popleft()
+        if isinstance(envelope.message, Tick):
+            self._tick_waits = False
+        return envelope
 
     def _put(self, envelope: Envelope) -> None:
         if isinstance(envelope.message, SYSTEM_MESSAGES):
             self._system.append(envelope)
-        elif len(self._waiting) < self.bound:
-            self._waiting.append(envelope)
-        else:
+        elif isinstance(envelope.message, Tick) and envelope.reply_to is None and self._tick_waits:
+            return  # one look finds all the work that two would
+        elif len(self._waiting) >= self.bound:
             raise Unavailable(f"{self.owner} is busy")
+        else:
+            self._waiting.append(envelope)
+            self._tick_waits = self._tick_waits or isinstance(envelope.message, Tick)
         self.interrupt()
 
-    def _put_or_refuse(self, envelope: Envelope) -> None:
-        try:
-            self._put(envelope)
-        except Unavailable as full:
-            envelope.refuse(full.reason)
+
+def hand_over(
+    loop: asyncio.AbstractEventLoop, deliver: Callable[[Envelope], None], envelope: Envelope
+) -> None:
+    """Deliver at once on the loop, from a foreign thread as soon as the loop gets to it."""
+    if running_loop() is loop:
+        deliver(envelope)
+    else:
+        loop.call_soon_threadsafe(_deliver_or_refuse, deliver, envelope)
+
+
+def _deliver_or_refuse(deliver: Callable[[Envelope], None], envelope: Envelope) -> None:
+    try:
+        deliver(envelope)
+    except Unavailable as refusal:
+        if envelope.reply_to is None:
+            log.warning(
+                "message_refused", message=type(envelope.message).__name__, reason=refusal.reason
+            )
+        envelope.refuse(refusal.reason)
 
 
 def _adopted(envelope: PykkaEnvelope[Any]) -> Envelope:
     """An envelope made by a stock `ActorRef`; its stop message becomes ours."""
-    message = envelope.message
-    if type(message).__name__ == "_ActorStop":
-        message = Stop()
+    message = Stop() if isinstance(envelope.message, _ActorStop) else envelope.message
     return Envelope(message, envelope.reply_to)  # type: ignore[arg-type]  # made by our actor class

@@ -24,12 +24,11 @@ class Stop:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChildEnded:
-    """A child of a supervisor ended. `error` is None for an orderly end, `idle` for passivation."""
+    """A child of a supervisor ended. `error` is None for an orderly end."""
 
     child: str
     incarnation: int
     error: BaseException | None
-    during: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

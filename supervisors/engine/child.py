@@ -15,7 +15,7 @@ class Restart(StrEnum):
     """Which ends of a child are mended."""
 
     PERMANENT = "permanent"  # every end
-    TRANSIENT = "transient"  # crashes alone
+    TRANSIENT = "transient"  # crashes alone; after an orderly end the next message starts another
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

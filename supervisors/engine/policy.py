@@ -17,8 +17,8 @@ class RestartLimits:
     """How a child is restarted. Times in seconds.
 
     More than `max_restarts` within `window_s` exceeds the limits. The back-off is full jitter over
-    `backoff_base_s * 2**n`, capped, where n counts restarts since the last `reset_after_s` without
-    a crash.
+    `backoff_base_s * 2**n`, capped, where n counts restarts since the child last lived for
+    `reset_after_s`.
     """
 
     max_restarts: int

@@ -2,6 +2,8 @@
 
 import structlog
 
+from actors.runtime.actor import AsyncioActor, Ending
+
 log = structlog.get_logger("supervision")
 
 
@@ -11,17 +13,18 @@ def started(supervisor: str, child: str, incarnation: int) -> None:
     event("actor_started", supervisor=supervisor, child=child, incarnation=incarnation)
 
 
-def crashed(
-    supervisor: str, child: str, incarnation: int, during: str, error: BaseException
-) -> None:
-    """A child ended by an error."""
+def crashed(supervisor: str, child: str, incarnation: int, ending: Ending) -> None:
+    """A child ended by an error, or was killed."""
+    context = ending.context
     log.error(
         "actor_crashed",
         supervisor=supervisor,
         child=child,
         incarnation=incarnation,
-        during=during,
-        exc_info=error,
+        during=ending.during,
+        correlation_id=context.correlation_id if context else "",
+        operation_id=context.operation_id if context else "",
+        exc_info=ending.error,
     )
 
 
@@ -40,3 +43,9 @@ def restarting(supervisor: str, child: str, delay_s: float, *, exceeded: bool) -
 def gave_up(supervisor: str, child: str) -> None:
     """A child failed more often than its limits allow; the supervisor fails with it."""
     log.critical("supervisor_gave_up", supervisor=supervisor, child=child)
+
+
+def top_ended(top: AsyncioActor, ending: Ending) -> None:
+    """The top of a tree ended; nobody is above it to start it again."""
+    if ending.error is not None:
+        log.critical("tree_failed", supervisor=top.name, exc_info=ending.error)

@@ -7,11 +7,14 @@ from supervisors.engine.policy import Exceeded, RestartLimits
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestartHistory:
-    """What is remembered of a child: restarts inside the window, and the run of quick crashes."""
+    """What is remembered of a child: restarts inside the window, and the run of quick crashes.
+
+    `started` is when the last restart was due: waiting for one is no time without a crash.
+    """
 
     restarts: tuple[float, ...] = ()
     streak: int = 0
-    last_crash: float | None = None
+    started: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,16 +36,24 @@ def decide_restart(
 ) -> RestartAfter | GiveUp:
     """What to do about a crash at `now`, given a random `jitter` in [0, 1)."""
     recent = tuple(at for at in history.restarts if now - at < limits.window_s)
-    quiet = history.last_crash is not None and now - history.last_crash >= limits.reset_after_s
+    quiet = history.started is not None and now - history.started >= limits.reset_after_s
     streak = 0 if quiet else history.streak
-    crashed = RestartHistory(restarts=(*recent, now), streak=streak + 1, last_crash=now)
-    if len(recent) < limits.max_restarts:
-        ceiling = min(limits.backoff_cap_s, limits.backoff_base_s * 2.0**streak)
-        return RestartAfter(delay_s=jitter * ceiling, history=crashed)
-    match limits.exceeded:
-        case Exceeded.ESCALATE:
-            return GiveUp()
-        case Exceeded.KEEP_TRYING:
-            return RestartAfter(delay_s=limits.backoff_cap_s, history=crashed, exceeded=True)
-        case Exceeded.PARK:
-            return RestartAfter(delay_s=limits.park_s, history=RestartHistory(), exceeded=True)
+    exceeded = len(recent) >= limits.max_restarts
+    if not exceeded:
+        delay_s = jitter * backoff_ceiling(limits, streak)
+    elif limits.exceeded is Exceeded.KEEP_TRYING:
+        delay_s = limits.backoff_cap_s
+    elif limits.exceeded is Exceeded.PARK:
+        return RestartAfter(delay_s=limits.park_s, history=RestartHistory(), exceeded=True)
+    else:
+        return GiveUp()
+    # More restarts than make too many need not be remembered, however long the window.
+    kept = (*recent, now)[-max(limits.max_restarts, 1) :]
+    tried = RestartHistory(restarts=kept, streak=streak + 1, started=now + delay_s)
+    return RestartAfter(delay_s=delay_s, history=tried, exceeded=exceeded)
+
+
+def backoff_ceiling(limits: RestartLimits, streak: int) -> float:
+    """The longest wait before a restart after so many quick crashes."""
+    doublings = min(streak, 64)  # more than any cap needs; 2.0**1024 is an error
+    return min(limits.backoff_cap_s, limits.backoff_base_s * 2.0**doublings)

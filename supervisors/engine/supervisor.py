@@ -12,7 +12,7 @@ from typing import ClassVar
 from actors.runtime.actor import AsyncioActor, Ending, Post, Surroundings
 from actors.runtime.address import Address
 from actors.runtime.mailbox import Envelope, Mailbox
-from actors.runtime.messages import ChildEnded, RestartDue, Stop
+from actors.runtime.messages import ChildEnded, RestartDue
 from supervisors.engine import report
 from supervisors.engine.child import Child, ChildSpec, Restart
 from supervisors.engine.restarts import GiveUp, decide_restart
@@ -40,12 +40,8 @@ class Nursery(AsyncioActor):
         if child is None or child.incarnation != message.incarnation:
             return
         child.actor = None
-        if message.error is not None:
-            report.crashed(
-                self.name, child.spec.name, child.incarnation, message.during, message.error
-            )
-        elif child.spec.restart is Restart.TRANSIENT:
-            self.forget(child)
+        if message.error is None and child.spec.restart is Restart.TRANSIENT:
+            self.resume(child)
             return
         limits = child.spec.limits
         decision = decide_restart(child.history, self.clock.now(), limits, self.source.random())
@@ -66,51 +62,87 @@ class Nursery(AsyncioActor):
             self.begin(child)
 
     async def finish(self) -> None:
-        """Stop the children, the last one first."""
-        await self.stop_children()
+        """Stop the children, the last one first; who still waits for an answer is told."""
+        await self._take_down()
+        for child in self.children.values():
+            child.mailbox.refuse_askers(f"{child.spec.name} is stopping")
 
     async def abandon(self) -> None:
-        """A supervisor that fails takes its children with it, in order."""
-        await self.stop_children()
+        """A supervisor that fails takes its children with it, in order.
 
-    def begin(self, child: Child) -> AsyncioActor:
-        """Start a new incarnation of a child on its old inbox."""
-        actor = child.spec.start()
-        child.actor = actor
+        What waits for them waits on: the next incarnation of the supervisor starts them again.
+        """
+        await self._take_down()
+
+    def begin(self, child: Child) -> AsyncioActor | None:
+        """Start a new incarnation of a child on its old inbox; None if not even that worked."""
         child.incarnation += 1
         incarnation = child.incarnation
-        report.started(self.name, child.spec.name, incarnation)
 
-        def ended(_: AsyncioActor, ending: Ending) -> None:
-            if not ending.idle:
-                note = ChildEnded(
-                    child=child.key,
-                    incarnation=incarnation,
-                    error=ending.error,
-                    during=ending.during,
-                )
+        def ended(_: AsyncioActor | None, ending: Ending) -> None:
+            # Told here and not on the note: a supervisor that is stopping reads no notes.
+            if ending.error is not None:
+                report.crashed(self.name, child.spec.name, incarnation, ending)
+            if not self.actor_stopped.is_set():
+                note = ChildEnded(child=child.key, incarnation=incarnation, error=ending.error)
                 self.actor_inbox.put(Envelope(note))
 
+        try:
+            actor = child.actor = child.spec.start()
+        except Exception as bug:  # noqa: BLE001 - the child's bug, so its restart limits hold
+            ended(None, Ending(error=bug, during="start", context=None))
+            return None
+        report.started(self.name, child.spec.name, incarnation)
         actor.take_post(
             Post(
                 name=child.spec.name,
                 mailbox=child.mailbox,
                 surroundings=self.surroundings,
                 ended=ended,
-                vacate=(lambda: self.forget(child)) if self.passivates else None,
+                may_leave=self.passivates,
             )
         )
         return actor
 
-    def forget(self, child: Child) -> None:
-        """A child that is not to be restarted: its name is free again."""
-        if self.children.get(child.key) is child:
+    def resume(self, child: Child) -> None:
+        """After an orderly end: start again for what waits; with nothing waiting, free the name.
+
+        No await between the look into the inbox and the end of the name: nothing can slip in.
+        """
+        if not child.mailbox.empty():
+            self.begin(child)
+        else:
             del self.children[child.key]
 
     async def stop_children(self) -> None:
         """Stop all children, in reverse order of their start."""
-        for child in reversed(list(self.children.values())):
-            await stop_child(child)
+        for child in reversed(self.children.values()):
+            await self.stop_child(child)
+
+    async def stop_child(self, child: Child) -> None:
+        """Ask a child to stop; past its deadline, end it."""
+        if child.restart_timer is not None:
+            child.restart_timer.cancel()
+        actor = child.actor
+        if actor is None:
+            return
+        actor.stop()
+        deadline = self.clock.call_later(child.spec.limits.shutdown_s, actor.kill)
+        try:
+            await actor.wait_ended()
+        finally:
+            deadline.cancel()
+        child.actor = None
+
+    async def _take_down(self) -> None:
+        try:
+            await self.stop_children()
+        except asyncio.CancelledError:
+            # Past the supervisor's own deadline there is no time for those of its children.
+            for child in self.children.values():
+                if child.actor is not None:
+                    child.actor.kill()
+            raise
 
 
 class Supervisor(Nursery):
@@ -121,6 +153,8 @@ class Supervisor(Nursery):
     ) -> None:
         super().__init__(surroundings, source)
         self.children = {hosted.spec.name: hosted.child() for hosted in children}
+        if len(self.children) != len(children):
+            raise ValueError("two children have the same name")
 
     def begin_life(self, name: str) -> None:
         """Start as the top of a tree: nobody supervises this one, its end is awaited outside."""
@@ -129,14 +163,16 @@ class Supervisor(Nursery):
                 name=name,
                 mailbox=Mailbox(name, self.mailbox_bound),
                 surroundings=self.surroundings,
-                ended=lambda _, __: None,
+                ended=report.top_ended,
             )
         )
 
     async def prepare(self) -> None:
         """Start the children in order, each after the one before it is ready."""
         for child in self.children.values():
-            await self.begin(child).started
+            actor = self.begin(child)
+            if actor is not None:
+                await actor.started
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,24 +198,3 @@ class Hosted:
     def child(self) -> Child:
         """A child that has not started yet."""
         return Child(self.spec.name, self.spec, self.mailbox)
-
-
-async def stop_child(child: Child) -> None:
-    """Ask a child to stop; past its deadline, end it. What still waits is refused."""
-    if child.restart_timer is not None:
-        child.restart_timer.cancel()
-    actor = child.actor
-    if actor is not None:
-        child.mailbox.put(Envelope(Stop()))
-        await _ended(actor, child.spec.limits.shutdown_s)
-    child.actor = None
-    child.mailbox.refuse_all(f"{child.spec.name} is stopping")
-
-
-async def _ended(actor: AsyncioActor, deadline_s: float) -> None:
-    try:
-        async with asyncio.timeout(deadline_s):
-            await actor.wait_ended()
-    except TimeoutError:
-        actor.kill()
-        await actor.wait_ended()
