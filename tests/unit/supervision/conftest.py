@@ -1,0 +1,22 @@
+"""What tests of supervision start from."""
+
+from collections.abc import Iterator, MutableMapping
+from typing import Any
+
+import pytest
+import structlog
+
+from tests.puppets import Stage
+
+
+@pytest.fixture
+def stage() -> Stage:
+    """An empty stage; its clock stands still."""
+    return Stage()
+
+
+@pytest.fixture(autouse=True)
+def logs() -> Iterator[list[MutableMapping[str, Any]]]:
+    """What is logged, instead of printed."""
+    with structlog.testing.capture_logs() as captured:
+        yield captured
