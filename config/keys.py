@@ -1,8 +1,10 @@
 """One master secret, a separate key for each use: no key made here serves two purposes."""
 
 import base64
+import contextlib
 import os
 import secrets
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -47,12 +49,14 @@ def master_keys(configured: Sequence[SecretStr], data_dir: Path) -> MasterKeys:
 
 
 def _keys_of(file: Path) -> list[SecretStr]:
-    if not file.exists():
-        _write_private(file, base64.urlsafe_b64encode(secrets.token_bytes(KEY_BYTES)) + b"\n")
     try:
+        if not file.exists():
+            _write_private(file, base64.urlsafe_b64encode(secrets.token_bytes(KEY_BYTES)) + b"\n")
         lines = file.read_text(encoding="ascii").split()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError([f"security.keys: {file} cannot be read: {error}"]) from None
+    except OSError as error:
+        raise SettingsError([f"security.keys: {file} cannot be used: {error.strerror}"]) from None
+    except UnicodeDecodeError:
+        raise SettingsError([f"security.keys: {file} is not text"]) from None
     if not lines:
         raise SettingsError(
             [f"security.keys: {file} is empty; restore it from a backup: stored links need it"]
@@ -63,15 +67,9 @@ def _keys_of(file: Path) -> list[SecretStr]:
 def _write_private(file: Path, content: bytes) -> None:
     """Write a file whole or not at all, readable by its owner alone from its first byte."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    draft = file.with_name(f"{file.name}.{os.getpid()}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as handle:
-        handle.write(content)
-        handle.flush()
-        os.fsync(handle.fileno())
-    try:
-        os.link(draft, file)  # unlike a rename, never replaces a key that another start made
-    except FileExistsError:
-        pass
-    finally:
-        draft.unlink()
+    with tempfile.NamedTemporaryFile(dir=file.parent, prefix=f"{file.name}.") as draft:
+        draft.write(content)
+        draft.flush()
+        os.fsync(draft.fileno())
+        with contextlib.suppress(FileExistsError):
+            os.link(draft.name, file)  # a rename would replace a key that another start made

@@ -10,9 +10,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
+    EnvSettingsSource,
     InitSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
@@ -32,12 +35,24 @@ class SettingsError(Exception):
         self.problems = problems
 
 
+class EnvironmentSource(EnvSettingsSource):
+    """The environment, with what is not JSON left as it is: the model says which setting it is."""
+
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
+        """JSON for lists and tables."""
+        try:
+            return super().decode_complex_value(field_name, field, value)
+        except ValueError:
+            return value
+
+
 class FileSettings(BaseSettings):
     """Base of a program's settings; the TOML values arrive through `load`."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
         env_nested_delimiter=DELIMITER,
+        env_ignore_empty=True,
         extra="forbid",
         frozen=True,
         hide_input_in_errors=True,
@@ -54,19 +69,20 @@ class FileSettings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Options first, then the environment; `load` adds the file below both."""
-        del dotenv_settings, file_secret_settings
+        del env_settings, dotenv_settings, file_secret_settings
         if not isinstance(init_settings, InitSettingsSource):
-            return (init_settings, env_settings)
+            raise TypeError("pydantic-settings hands its arguments over in another way")
         arguments = dict(init_settings.init_kwargs)
         from_file = arguments.pop("_from_file", {})
         return (
             InitSettingsSource(settings_cls, arguments),
-            env_settings,
+            EnvironmentSource(settings_cls),
             InitSettingsSource(settings_cls, from_file),
         )
 
 
 Model = TypeVar("Model", bound=FileSettings)
+Table = TypeVar("Table", bound=BaseModel)
 
 
 def load(
@@ -98,10 +114,8 @@ def load(
         for fault in error.errors(include_input=False, include_url=False):
             location = tuple(part for part in fault["loc"] if part != "_from_file")
             origin = _origin(location, given, from_file, path)
-            problems.append(f"{_dotted(location)}: {_plain(fault['msg'])} ({origin})")
+            problems.append(f"{_dotted(location)}: {_plain(fault, origin)} ({origin})")
         raise SettingsError(problems) from None
-    except ValueError as error:  # a nested environment value that is not JSON
-        raise SettingsError([*problems, f"environment: {error}"]) from None
     if problems:
         raise SettingsError(problems)
     return settings
@@ -113,7 +127,8 @@ def find_file(named: Path | None) -> Path | None:
     Raises:
         SettingsError: a file was named and is not there.
     """
-    wanted = named or (Path(os.environ[CONFIG_VARIABLE]) if CONFIG_VARIABLE in os.environ else None)
+    variable = os.environ.get(CONFIG_VARIABLE)
+    wanted = named or (Path(variable) if variable else None)
     if wanted is None:
         return DEFAULT_FILE if DEFAULT_FILE.is_file() else None
     if not wanted.is_file():
@@ -127,12 +142,36 @@ def read_file(path: Path | None) -> dict[str, Any]:
     Raises:
         SettingsError: the file cannot be read or is not TOML.
     """
-    if path is None:
-        return {}
+    return {} if path is None else _parsed(f"settings file {path}", path)
+
+
+def load_table(model: type[Table], setting: str, file: Path) -> Table:
+    """Read and check a TOML file that a setting names.
+
+    Raises:
+        SettingsError: one line for each problem.
+    """
+    name = f"{setting} {file}"
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SettingsError([f"settings file {path}: {error}"]) from None
+        return model.model_validate(_parsed(name, file))
+    except ValidationError as error:
+        raise SettingsError(
+            [
+                f"{name}: {_dotted(fault['loc'])}: {_plain(fault, name)}"
+                for fault in error.errors(include_input=False, include_url=False)
+            ]
+        ) from None
+
+
+def _parsed(name: str, file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError([f"{name}: {error.strerror}"]) from None
+    except UnicodeDecodeError:
+        raise SettingsError([f"{name}: is not UTF-8"]) from None
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError([f"{name}: {error}"]) from None
 
 
 def _unknown_variables(model: type[FileSettings], foreign: frozenset[str]) -> list[str]:
@@ -140,9 +179,9 @@ def _unknown_variables(model: type[FileSettings], foreign: frozenset[str]) -> li
     return [
         f"{name}: no setting has this name (environment)"
         for name in sorted(os.environ)
-        if name.startswith(PREFIX)
+        if name.upper().startswith(PREFIX)
         and name != CONFIG_VARIABLE
-        and name.removeprefix(PREFIX).split(DELIMITER)[0].upper() not in known
+        and name.upper().removeprefix(PREFIX).split(DELIMITER)[0] not in known
     ]
 
 
@@ -154,13 +193,18 @@ def _origin(
 ) -> str:
     if _holds(given, location):
         return "command line"
+    variables = {name.upper(): name for name, value in sorted(os.environ.items()) if value}
     names = [str(part).upper() for part in location]
     for length in range(len(names), 0, -1):
         variable = PREFIX + DELIMITER.join(names[:length])
-        if variable in os.environ:
-            return f"environment, {variable}"
+        if variable in variables:
+            return f"environment, {variables[variable]}"
     if _holds(from_file, location):
         return f"file {path}"
+    whole = PREFIX + DELIMITER.join(names) + DELIMITER
+    for variable, name in variables.items():
+        if variable.startswith(whole):
+            return f"environment, {name}"
     return f"not set; put it into {path or DEFAULT_FILE} or the environment"
 
 
@@ -183,7 +227,15 @@ def _dotted(location: tuple[int | str, ...]) -> str:
     return text.removeprefix(".") or "settings"
 
 
-def _plain(message: str) -> str:
-    return message.removeprefix("Value error, ").replace(
-        "Extra inputs are not permitted", "unknown"
-    )
+#: Pydantic's names of what an environment variable can only hold as JSON.
+_JSON_SHAPES = {"tuple_type": "list", "model_type": "object", "model_attributes_type": "object"}
+
+
+def _plain(fault: ErrorDetails, origin: str) -> str:
+    if fault["type"] == "extra_forbidden":
+        return "unknown"
+    if fault["type"] == "missing":
+        return "is missing"
+    if fault["type"] in _JSON_SHAPES and origin.startswith("environment"):
+        return f"must be a JSON {_JSON_SHAPES[fault['type']]}"
+    return fault["msg"].removeprefix("Value error, ")

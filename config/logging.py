@@ -8,10 +8,14 @@ from typing import Any, Literal
 
 import structlog
 
-#: A bot token anywhere, and a link with what it carries; Telegram's file and method URLs too.
-SECRET_SHAPES = re.compile(r"\b\d{5,}:[A-Za-z0-9_-]{30,}|vless://\S+")
+#: A bot token anywhere, in Telegram's URLs too; a link with what it carries; a URL's user.
+SECRET_SHAPES = re.compile(
+    r"\d{5,}:[A-Za-z0-9_-]{30,}|vless://\S+|(?<=://)[^\s/@]*:[^\s/]*(?=@)", re.IGNORECASE
+)
 #: 8 characters tell one user's uuid from another's in a log; the whole would let its reader in.
-UUID = re.compile(r"\b([0-9a-f]{8})-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\b")
+UUID = re.compile(
+    r"\b([0-9a-f]{8})-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\b", re.IGNORECASE
+)
 SECRET_KEYS = re.compile(r"token|api_key|password|secret|link$|private", re.IGNORECASE)
 REDACTED = "[redacted]"
 
@@ -59,7 +63,8 @@ def drop_empty(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMappi
 def redact(_: Any, __: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
     """Cut secrets out by key and by shape, in everything that an event carries."""
     return {
-        key: REDACTED if SECRET_KEYS.search(key) else _clean(value) for key, value in event.items()
+        key: REDACTED if SECRET_KEYS.search(str(key)) else _clean(value)
+        for key, value in event.items()
     }
 
 
@@ -79,5 +84,8 @@ class _ForwardingHandler(logging.Handler):
     """What libraries log, as our events."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        log = structlog.get_logger(record.name)
-        log.log(record.levelno, record.getMessage(), exc_info=record.exc_info)
+        try:
+            log = structlog.get_logger(record.name)
+            log.log(record.levelno, record.getMessage(), exc_info=record.exc_info)
+        except Exception:  # noqa: BLE001 - a bad log call of a library is no reason to fail there
+            self.handleError(record)

@@ -16,7 +16,7 @@ def split_address(address: str) -> tuple[str, int]:
         ValueError: the text has another shape, or the port is none.
     """
     host, colon, port = address.rpartition(":")
-    if not colon or not host or not port.isdigit() or int(port) > HIGHEST_PORT:
+    if not colon or not host or not port.isdecimal() or int(port) > HIGHEST_PORT:
         raise ValueError("must be HOST:PORT, for example 127.0.0.1:8080")
     return host.removeprefix("[").removesuffix("]"), int(port)
 
@@ -37,8 +37,12 @@ def _checked_address(address: str) -> str:
 
 
 def _checked_url(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
+    try:
+        parts = urlsplit(url)
+        whole = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError:  # its message may quote a password
+        whole = False
+    if not whole:
         raise ValueError("must be an http or https URL")
     if parts.username or parts.password:
         raise ValueError("must not carry a user name or password")

@@ -1,12 +1,11 @@
 """Plans as the operator wrote them; a wrong file stops the program with the reason."""
 
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from config.loading import SettingsError
+from config.loading import SettingsError, load_table
 
 #: Telegram's limit for an invoice title (https://core.telegram.org/bots/api#sendinvoice).
 TITLE_LIMIT = 32
@@ -71,17 +70,7 @@ def load_plans(file: Path, node_ids: Sequence[str]) -> Plans:
     Raises:
         SettingsError: one line for each problem.
     """
-    try:
-        plans = Plans.model_validate(tomllib.loads(file.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SettingsError([f"plans_file {file}: {error}"]) from None
-    except ValidationError as error:
-        raise SettingsError(
-            [
-                f"plans_file {file}: {'.'.join(map(str, fault['loc']))}: {fault['msg']}"
-                for fault in error.errors(include_url=False)
-            ]
-        ) from None
+    plans = load_table(Plans, "plans_file", file)
     foreign = [
         f"plans_file {file}: plan {plan.id}: there is no node {node_id}"
         for plan in plans.plans

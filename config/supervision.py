@@ -1,11 +1,10 @@
 """Restart policies as the operator wrote them; a wrong file stops the program with the reason."""
 
-import tomllib
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from config.loading import SettingsError
+from config.loading import load_table
 
 
 class RestartPolicy(BaseModel):
@@ -38,14 +37,4 @@ def load_supervision(file: Path) -> SupervisionPolicies:
     Raises:
         SettingsError: one line for each problem.
     """
-    try:
-        return SupervisionPolicies.model_validate(tomllib.loads(file.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SettingsError([f"supervision_file {file}: {error}"]) from None
-    except ValidationError as error:
-        raise SettingsError(
-            [
-                f"supervision_file {file}: {'.'.join(map(str, fault['loc']))}: {fault['msg']}"
-                for fault in error.errors(include_url=False)
-            ]
-        ) from None
+    return load_table(SupervisionPolicies, "supervision_file", file)
