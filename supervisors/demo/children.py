@@ -1,7 +1,9 @@
 """The demo's programs as child processes: seen when they die, started again, never left behind."""
 
 import asyncio
+import ctypes
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -12,6 +14,16 @@ MOST_RESTARTS = 20
 STOP_DEADLINE_S = 20.0
 #: How a program's own explanation of its end begins in its log.
 OWN_WORDS = "tollgate: "
+
+
+#: linux/prctl.h
+PR_SET_PDEATHSIG = 1
+
+
+def _end_with_parent() -> None:
+    """Runs in the child: a demo that is killed leaves no program behind."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 class ChildFailed(Exception):  # noqa: N818 - what happened
@@ -46,6 +58,7 @@ class ChildProgram:
                 stderr=log,
                 # Ctrl-C reaches the demo alone, which stops its children in order.
                 start_new_session=True,
+                preexec_fn=_end_with_parent,
                 env={**os.environ, "PYTHONUNBUFFERED": "1"},
             )
 
