@@ -1,15 +1,17 @@
 """Pure: what the rows behind a message say now."""
 
 from actors.notifier.ports import LinkReady, Notice, Progress, PurchaseProgress
-from storage.rows import LinkNews, PurchaseNews
+from storage.rows import LinkNews, PurchaseNews, SubscriptionStatus
 
 #: Full jitter over this, doubling, up to the cap; seconds.
 RETRY_BASE_S = 0.5
 RETRY_CAP_S = 60.0
+#: Far above the cap; after some thousand attempts a float would overflow.
+MOST_DOUBLINGS = 64
 
 
 def decide_notice(news: PurchaseNews | LinkNews) -> Notice | None:
-    """What to tell; None when access ended before its link was told."""
+    """What to tell; None for a link without access, which brings its own when it is back."""
     if isinstance(news, PurchaseNews):
         return PurchaseProgress(
             chat_id=news.purchase.chat_id,
@@ -21,14 +23,15 @@ def decide_notice(news: PurchaseNews | LinkNews) -> Notice | None:
             currency=news.purchase.currency,
             expires_at=news.subscription.expires_at if news.subscription else None,
         )
-    if news.subscription.expires_at is None:
+    subscription = news.subscription
+    if subscription.status is not SubscriptionStatus.ACTIVE or subscription.expires_at is None:
         return None
     return LinkReady(
         chat_id=news.user.tg_id,
         language=news.user.language,
         link=news.link,
-        plan_id=news.subscription.plan_id,
-        expires_at=news.subscription.expires_at,
+        plan_id=subscription.plan_id,
+        expires_at=subscription.expires_at,
     )
 
 
@@ -36,7 +39,7 @@ def decide_wait(attempts: int, asked_s: float | None, jitter: float) -> float:
     """Seconds until a message is tried again, after so many attempts; Telegram's word counts."""
     if asked_s is not None:
         return asked_s
-    return jitter * min(RETRY_CAP_S, RETRY_BASE_S * 2.0**attempts)
+    return jitter * min(RETRY_CAP_S, RETRY_BASE_S * 2.0 ** min(attempts, MOST_DOUBLINGS))
 
 
 def _progress(news: PurchaseNews) -> Progress:

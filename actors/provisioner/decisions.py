@@ -15,6 +15,8 @@ from xray_api.client.errors import (
 #: The first attempts come quickly, because somebody paid and waits; later ones spare the node.
 INTERACTIVE_ATTEMPTS = 3
 INTERACTIVE_CAP_S = 2.0
+#: Far above any cap; after some thousand attempts a float would overflow.
+MOST_DOUBLINGS = 64
 #: A certificate or a key is mended by a person: asking often helps nobody.
 TLS_WAIT_S = 30.0
 AUTH_WAIT_S = 60.0
@@ -113,5 +115,5 @@ def _ceiling(attempts: int, limits: RetryLimits) -> float:
     """Full jitter's upper end after this many attempts, seconds."""
     if attempts <= INTERACTIVE_ATTEMPTS:
         return min(INTERACTIVE_CAP_S, limits.base_s * 2.0**attempts)
-    durable = limits.base_s * 5 * 2.0 ** (attempts - INTERACTIVE_ATTEMPTS)
-    return min(limits.cap_s, durable)
+    doublings = min(attempts - INTERACTIVE_ATTEMPTS, MOST_DOUBLINGS)
+    return min(limits.cap_s, limits.base_s * 5 * 2.0**doublings)

@@ -148,7 +148,9 @@ class UserActor(AsyncioActor):
         self, payment: PaymentRow, purchase: PurchaseRow | None
     ) -> PaymentCredited | PaymentHeld:
         record = await self.phases.load(self.user_id)
-        decision = decide_credit(record, payment, purchase, uuid.uuid4())
+        decision = decide_credit(
+            record, payment, purchase, fresh=uuid.uuid4(), fresh_subscription=uuid.uuid4()
+        )
         if isinstance(decision, Hold):
             await self.phases.record_hold(decision)
             log.error("payment_held", reason=decision.reason, amount=payment.amount)

@@ -36,6 +36,7 @@ STARS_CURRENCY = "XTR"
 #: How long an invoice can be paid. Telegram sets no limit; the price is promised that long.
 INVOICE_OPEN_S = 24 * 3600
 
+NO_ORDER = "no such order"
 #: Orders in these states expect no money any more.
 CLOSED = frozenset({PurchaseStatus.CANCELLED, PurchaseStatus.EXPIRED, PurchaseStatus.REJECTED})
 
@@ -109,7 +110,7 @@ def decide_open(
             sent = purchase.status is PurchaseStatus.AWAITING_PAYMENT
             return SameTap(purchase=purchase) if sent else ShowAgain(purchase=purchase)
     for purchase in record.open_purchases:
-        if purchase.plan_id == plan.id and purchase.price == plan.price_stars:
+        if _offers(purchase, plan):
             return ShowAgain(purchase=purchase)
     draft = PurchaseDraft(
         id=fresh,
@@ -129,16 +130,21 @@ def decide_open(
 
 
 def choose_node(record: UserRecord, plan: Plan, nodes: Sequence[str]) -> str | None:
-    """Where a buyer goes: the node that serves the user already, else the plan's first."""
+    """Where a buyer goes: the node that serves or served the user, else the plan's first."""
     allowed = [node for node in nodes if not plan.nodes or node in plan.nodes]
-    current = _present_credential(record)
-    if current is not None and current.node_id in allowed:
-        return current.node_id
+    served = _present_credential(record) or next(iter(record.credentials), None)
+    if served is not None and served.node_id in allowed:
+        return served.node_id
     return allowed[0] if allowed else None
 
 
 def decide_credit(
-    record: UserRecord, payment: PaymentRow, purchase: PurchaseRow | None, fresh: UUID
+    record: UserRecord,
+    payment: PaymentRow,
+    purchase: PurchaseRow | None,
+    *,
+    fresh: UUID,
+    fresh_subscription: UUID,
 ) -> Credit | Hold:
     """What a charge buys: time, or nothing until an operator has looked.
 
@@ -146,13 +152,14 @@ def decide_credit(
         record: the payer's rows.
         payment: the charge, as recorded.
         purchase: the order that it names, if there is one.
-        fresh: a uuid, if the user has none yet.
+        fresh: a uuid, if the user has none yet. It opens the door: it names nothing else.
+        fresh_subscription: an id for the subscription, if there is none yet.
     """
     reason = _why_held(record, payment, purchase)
     if reason is not None or purchase is None:
-        return Hold(payment=payment, purchase=purchase, reason=reason or "no such order")
+        return Hold(payment=payment, purchase=_own(purchase, payment), reason=reason or NO_ORDER)
     before = record.subscription
-    after = _with_time(before, purchase, record.now, fresh)
+    after = _with_time(before, purchase, record.now, fresh_subscription)
     active = after.status is SubscriptionStatus.ACTIVE
     return Credit(
         payment=payment,
@@ -198,9 +205,19 @@ def _may_buy(record: UserRecord) -> bool:
     return record.user is not None and record.user.status is UserStatus.ACTIVE and not suspended
 
 
+def _offers(purchase: PurchaseRow, plan: Plan) -> bool:
+    offered = (purchase.plan_id, purchase.price, purchase.period_s)
+    return offered == (plan.id, plan.price_stars, plan.period_s)
+
+
+def _own(purchase: PurchaseRow | None, payment: PaymentRow) -> PurchaseRow | None:
+    """The payer's own order: a stranger's money is no news in its owner's chat."""
+    return purchase if purchase and purchase.user_id == payment.user_id else None
+
+
 def _why_held(record: UserRecord, payment: PaymentRow, purchase: PurchaseRow | None) -> str | None:
     if purchase is None:
-        return "no such order"
+        return NO_ORDER
     if purchase.user_id != payment.user_id:
         return "the order is another user's"
     if payment.currency != purchase.currency:
@@ -245,9 +262,10 @@ def _wish(
     if current is not None:
         # Access is being made already; the one confirmation starts all the time that waits.
         return None if not current.applied else _raised(current)
-    if record.credentials:
-        # The link that the user saved works again.
-        return _raised(record.credentials[0])
+    for ended in record.credentials:
+        if ended.node_id == purchase.node_id:
+            # The link that the user saved works again.
+            return _raised(ended)
     return NewCredential(uuid=fresh, node_id=purchase.node_id)
 
 

@@ -1,0 +1,105 @@
+"""What the rows behind a message say, and when it is tried again."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from actors.notifier.decisions import decide_notice, decide_wait
+from actors.notifier.ports import LinkReady, Progress, PurchaseProgress
+from storage.rows import LinkNews, PurchaseNews, PurchaseStatus, SubscriptionStatus
+from tests.unit.actors.rows import BUYER, MONTH, NOW, purchase, subscription, user
+
+LINK = "vless://00000000-0000-4000-8000-0000000000aa@node.example:443?security=reality"
+PAID = purchase(status=PurchaseStatus.PAID, message_id=900)
+ACTIVE = subscription(SubscriptionStatus.ACTIVE)
+
+
+def progress(**changes: Any) -> PurchaseProgress:
+    """What is told of a paid order whose access is being made, with details changed."""
+    usual: dict[str, Any] = {
+        "user": user(language="ru"),
+        "purchase": PAID,
+        "subscription": subscription(SubscriptionStatus.ACTIVATING),
+        "held": False,
+        "delayed": False,
+    }
+    notice = decide_notice(PurchaseNews(**(usual | changes)))
+    assert isinstance(notice, PurchaseProgress)
+    return notice
+
+
+def test_a_paid_order_tells_that_access_is_being_made() -> None:
+    assert progress() == PurchaseProgress(
+        chat_id=BUYER,
+        message_id=900,
+        language="ru",
+        progress=Progress.ACTIVATING,
+        plan_id="month",
+        price=150,
+        currency="XTR",
+        expires_at=None,
+    )
+
+
+FULFILLED = purchase(status=PurchaseStatus.PAID, fulfilled_at=NOW)
+RENEWED = purchase(status=PurchaseStatus.PAID, fulfilled_at=NOW, kind="renew")
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"delayed": True}, Progress.DELAYED),
+        ({"held": True}, Progress.HELD),
+        ({"held": True, "delayed": True, "purchase": FULFILLED}, Progress.HELD),
+        ({"purchase": FULFILLED, "subscription": ACTIVE}, Progress.READY),
+        ({"purchase": FULFILLED, "subscription": ACTIVE, "delayed": True}, Progress.READY),
+        ({"purchase": RENEWED, "subscription": ACTIVE}, Progress.EXTENDED),
+    ],
+    ids=["node away", "held", "held first of all", "ready", "ready before delayed", "extended"],
+)
+def test_an_order_tells_how_far_it_has_come(changes: dict[str, Any], told: Progress) -> None:
+    assert progress(**changes).progress is told
+
+
+def test_an_order_tells_until_when() -> None:
+    assert progress(purchase=FULFILLED, subscription=ACTIVE).expires_at == NOW + MONTH
+
+
+def test_an_order_without_a_subscription_tells_no_end() -> None:
+    assert progress(held=True, subscription=None).expires_at is None
+
+
+def test_a_link_is_told_while_its_access_is_on() -> None:
+    news = LinkNews(user=user(), subscription=ACTIVE, link=LINK)
+
+    assert decide_notice(news) == LinkReady(
+        chat_id=BUYER, language="en", link=LINK, plan_id="month", expires_at=NOW + MONTH
+    )
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        subscription(SubscriptionStatus.EXPIRED),
+        subscription(SubscriptionStatus.SUSPENDED),
+        subscription(SubscriptionStatus.ACTIVATING),
+        subscription(SubscriptionStatus.ACTIVATING, expires_at=NOW - timedelta(days=9)),
+    ],
+    ids=["expired", "suspended", "activating", "lapsed and paid again"],
+)
+def test_a_link_is_not_told_without_access(row: Any) -> None:
+    """Access that begins again brings a message of its own."""
+    assert decide_notice(LinkNews(user=user(), subscription=row, link=LINK)) is None
+
+
+@pytest.mark.parametrize(
+    ("attempts", "ceiling_s"), [(0, 0.5), (1, 1.0), (6, 32.0), (7, 60.0), (1_000_000, 60.0)]
+)
+def test_the_wait_grows_to_its_cap(attempts: int, ceiling_s: float) -> None:
+    assert decide_wait(attempts, None, 1.0) == ceiling_s
+    assert decide_wait(attempts, None, 0.5) == ceiling_s / 2
+
+
+def test_telegram_s_own_wait_is_kept() -> None:
+    assert decide_wait(9, 3.0, 0.5) == 3.0

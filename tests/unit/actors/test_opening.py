@@ -1,0 +1,177 @@
+"""What a tap on a plan leads to."""
+
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from actors.user.decisions import (
+    INVOICE_OPEN_S,
+    OpenNew,
+    RefusePlan,
+    RefuseUser,
+    SameTap,
+    ShowAgain,
+    decide_open,
+)
+from actors.user.messages import OpenPurchase
+from config.plans import Plan
+from storage.rows import PurchaseDraft, PurchaseStatus, SubscriptionStatus, UserRecord, UserStatus
+from tests.unit.actors.rows import (
+    BUYER,
+    FRESH,
+    MONTH_S,
+    NODE,
+    PLAN,
+    SECOND,
+    credential,
+    purchase,
+    record,
+    removed,
+    subscription,
+    user,
+)
+
+Decision = OpenNew | ShowAgain | SameTap | RefuseUser | RefusePlan
+
+
+def tapped(
+    rows: UserRecord,
+    *,
+    plan: Plan | None = PLAN,
+    nodes: tuple[str, ...] = (NODE,),
+    operation_id: str = "tap-2",
+) -> Decision:
+    """The decision about a tap on the month."""
+    message = OpenPurchase(operation_id=operation_id, plan_id=PLAN.id, language="en", chat_id=BUYER)
+    return decide_open(rows, message, plan, nodes, FRESH)
+
+
+def draft_of(decision: Decision) -> PurchaseDraft:
+    assert isinstance(decision, OpenNew)
+    return decision.draft
+
+
+def test_a_newcomer_gets_an_order_at_the_price_shown() -> None:
+    draft = draft_of(tapped(record()))
+
+    assert draft == PurchaseDraft(
+        id=FRESH,
+        user_id=BUYER,
+        kind="new",
+        plan_id="month",
+        node_id=NODE,
+        price=150,
+        currency="XTR",
+        period_s=MONTH_S,
+        provider="stars",
+        operation_id="tap-2",
+        chat_id=BUYER,
+        open_for_s=INVOICE_OPEN_S,
+    )
+
+
+def test_who_bought_before_renews() -> None:
+    rows = record(subscription=subscription(SubscriptionStatus.EXPIRED), credentials=(removed(),))
+
+    assert draft_of(tapped(rows)).kind == "renew"
+
+
+def test_the_same_tap_twice_is_told_that_its_invoice_is_there() -> None:
+    sent = purchase(operation_id="tap-2")
+
+    assert tapped(record(open_purchases=(sent,))) == SameTap(purchase=sent)
+
+
+def test_the_same_tap_shows_the_invoice_again_when_sending_it_was_never_confirmed() -> None:
+    created = purchase(operation_id="tap-2", status=PurchaseStatus.CREATED)
+
+    assert tapped(record(open_purchases=(created,))) == ShowAgain(purchase=created)
+
+
+def test_the_same_tap_is_recognised_behind_a_newer_order() -> None:
+    newer, same = purchase(id=SECOND), purchase(operation_id="tap-2")
+
+    assert tapped(record(open_purchases=(newer, same))) == SameTap(purchase=same)
+
+
+def test_another_tap_on_the_same_plan_uses_the_open_order() -> None:
+    open_one = purchase()
+
+    assert tapped(record(open_purchases=(open_one,))) == ShowAgain(purchase=open_one)
+
+
+@pytest.mark.parametrize(
+    "offer",
+    [{"plan_id": "week"}, {"price": 100}, {"period_s": MONTH_S // 2}],
+    ids=["another plan", "another price", "another period"],
+)
+def test_an_order_of_another_offer_is_left_alone(offer: dict[str, Any]) -> None:
+    draft = draft_of(tapped(record(open_purchases=(purchase(**offer),))))
+
+    assert (draft.id, draft.price, draft.period_s) == (FRESH, 150, MONTH_S)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        record(user=None),
+        record(user=user(status=UserStatus.BANNED)),
+        record(subscription=subscription(SubscriptionStatus.SUSPENDED)),
+    ],
+    ids=["stranger", "banned", "suspended"],
+)
+def test_nothing_is_sold_to_some(rows: UserRecord) -> None:
+    assert tapped(rows) == RefuseUser()
+
+
+def test_a_plan_that_is_not_sold_is_refused() -> None:
+    assert tapped(record(), plan=None) == RefusePlan()
+
+
+def test_a_plan_without_a_node_that_takes_buyers_is_refused() -> None:
+    elsewhere = PLAN.model_copy(update={"nodes": ("node-9",)})
+
+    assert tapped(record(), plan=elsewhere, nodes=("node-1", "node-2")) == RefusePlan()
+    assert tapped(record(), nodes=()) == RefusePlan()
+
+
+def test_a_newcomer_goes_to_the_first_node_of_the_plan() -> None:
+    second_only = PLAN.model_copy(update={"nodes": ("node-2", "node-3")})
+
+    chosen = draft_of(tapped(record(), plan=second_only, nodes=("node-1", "node-2", "node-3")))
+
+    assert chosen.node_id == "node-2"
+
+
+@pytest.mark.parametrize(
+    ("status", "served"),
+    [
+        (SubscriptionStatus.ACTIVE, credential(node_id="node-2")),
+        (SubscriptionStatus.EXPIRED, removed(node_id="node-2")),
+    ],
+    ids=["active", "lapsed"],
+)
+def test_who_was_served_stays_on_that_node(status: SubscriptionStatus, served: Any) -> None:
+    rows = record(subscription=subscription(status), credentials=(served,))
+
+    assert draft_of(tapped(rows, nodes=("node-1", "node-2"))).node_id == "node-2"
+
+
+def test_present_access_decides_the_node_before_access_that_ended() -> None:
+    present = credential(node_id="node-2")
+    ended = removed(uuid=UUID(int=5), node_id="node-1")
+    rows = record(
+        subscription=subscription(SubscriptionStatus.ACTIVE), credentials=(ended, present)
+    )
+
+    assert draft_of(tapped(rows, nodes=("node-1", "node-2"))).node_id == "node-2"
+
+
+def test_who_was_served_moves_where_the_plan_is_sold() -> None:
+    rows = record(
+        subscription=subscription(SubscriptionStatus.ACTIVE),
+        credentials=(credential(node_id="node-9"),),
+    )
+
+    assert draft_of(tapped(rows, nodes=("node-1",))).node_id == "node-1"
