@@ -31,6 +31,9 @@ SESSION = {
     "idle_in_transaction_session_timeout": "5000",
 }
 
+#: A place in the queue for the row below. The row alone has no queue for who would change it:
+#: effects that overlap without a gap could keep a take-over waiting for ever.
+QUEUE_UP = "LOCK TABLE shards IN EXCLUSIVE MODE"
 TAKE_OVER = """
 UPDATE shards SET epoch = epoch + 1, owner = $2, backend_pid = pg_backend_pid(),
     backend_start = (SELECT backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()),
@@ -47,6 +50,7 @@ OUTAGES: tuple[type[BaseException], ...] = (
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
     asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.InternalClientError,  # the server's last words came while nobody asked it anything
     asyncpg.PostgresSystemError,
     asyncpg.TransactionRollbackError,
     asyncpg.ReadOnlySQLTransactionError,
@@ -106,7 +110,9 @@ class Database:
     async def take_over(self, owner: UUID) -> int:
         """Own the database from now on; a process that owned it before is shut out."""
         with outages():
-            self._epoch = await self._pool.fetchval(TAKE_OVER, SHARD, owner)
+            async with self._pool.acquire() as connection, connection.transaction():
+                await connection.execute(QUEUE_UP)
+                self._epoch = await connection.fetchval(TAKE_OVER, SHARD, owner)
         assert self._epoch is not None  # noqa: S101 - the migration made the row
         return self._epoch
 

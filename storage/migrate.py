@@ -8,6 +8,7 @@ import asyncpg
 from pogo_core.error import BadMigrationError
 from pogo_core.util import migrate
 
+from storage.database import outages
 from storage.errors import StorageSetupError, StorageUnavailable
 
 FOLDER = Path(__file__).parent / "migrations"
@@ -31,9 +32,10 @@ async def apply_migrations(url: str) -> None:
     """
     connection = await _connect(url)
     try:
-        # On the same connection: parallel appliers fail without it.
-        await connection.execute("SELECT pg_advisory_lock($1)", LOCK)
-        await migrate.apply(connection, FOLDER, schema_name="public", logger=QUIET)
+        with outages():
+            # On the same connection: parallel appliers fail without it.
+            await connection.execute("SELECT pg_advisory_lock($1)", LOCK)
+            await migrate.apply(connection, FOLDER, schema_name="public", logger=QUIET)
     except BadMigrationError as error:
         raise StorageSetupError(f"database: {error}: {error.__cause__}") from error
     finally:

@@ -1,12 +1,24 @@
-"""What integration tests of the node start from."""
+"""What integration tests start from: a node, a database."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from tests.integration.database_fixtures import (
+    cipher,
+    database,
+    database_url,
+    empty_url,
+    keys,
+    postgres,
+    rows,
+)
 from tests.integration.node_fixtures import Files, Page, fresh_files, running, serving_page
 from xray_api.client.client import NodeClient
+
+#: Fixtures that live in a module of their own.
+__all__ = ["cipher", "database", "database_url", "empty_url", "keys", "postgres", "rows"]
 
 
 @pytest.fixture
