@@ -23,9 +23,10 @@ SELECT {COLUMNS} FROM credentials WHERE subscription_id = $1 ORDER BY created_at
 ADD = """
 INSERT INTO credentials (uuid, subscription_id, node_id, desired) VALUES ($1, $2, $3, 'present')
 """
+#: A quarantine was of the wish before this one.
 RAISE = """
 UPDATE credentials SET desired = 'present', gen = gen + 1, attempts = 0, next_at = now(),
-    last_class = NULL
+    last_class = NULL, quarantined_at = NULL
 WHERE uuid = $1
 """
 DUE = f"""
@@ -56,7 +57,7 @@ WHERE node_id = $1 AND applied_gen < gen AND quarantined_at IS NULL AND next_at 
 GENERATION = "SELECT gen FROM credentials WHERE uuid = $1"
 #: A node that lost its store is told everything again, under generations it cannot have seen.
 REDRIVE = """
-UPDATE credentials SET gen = gen + 1, attempts = 0, next_at = now()
+UPDATE credentials SET gen = gen + 1, attempts = 0, next_at = now(), quarantined_at = NULL
 WHERE node_id = $1 AND desired = 'present'
 """
 

@@ -22,20 +22,25 @@ UNFULFILLED = """
 SELECT p.id FROM purchases p JOIN subscriptions s ON s.user_id = p.user_id
 WHERE s.id = $1 AND p.status = 'paid' AND p.fulfilled_at IS NULL
 """
-#: A user who blocked the bot loses nothing: the rows wait.
+#: A user who blocked the bot loses nothing: the rows wait. In order for each person: while one
+#: message waits to be repeated, no other overtakes it.
 DUE = f"""
 SELECT {COLUMNS} FROM outbox o LEFT JOIN users u ON u.tg_id = o.user_id
 WHERE o.state = 'due' AND o.next_at <= now() AND (u.tg_id IS NULL OR u.reachable)
-ORDER BY o.next_at, o.created_at, o.payload->>'notice' DESC LIMIT $1
+    AND NOT EXISTS (
+        SELECT FROM outbox other
+        WHERE other.user_id = o.user_id AND other.state = 'due' AND other.next_at > now())
+ORDER BY o.created_at, o.payload->>'notice' DESC LIMIT $1
 """  # noqa: S608 - a constant of ours
-SENT = """
-UPDATE outbox SET state = 'sent', sent_at = now(), attempts = attempts + 1
-WHERE id = $1 AND version = $2
+#: Counted before the message goes: what cannot be recorded is not told every second.
+BEGIN = """
+UPDATE outbox SET attempts = attempts + 1, next_at = now() + $3
+WHERE id = $1 AND version = $2 AND state = 'due' RETURNING 1
 """
-POSTPONE = """
-UPDATE outbox SET next_at = now() + $3, attempts = attempts + 1 WHERE id = $1 AND version = $2
-"""
-FAIL = "UPDATE outbox SET state = 'failed', attempts = attempts + 1 WHERE id = $1 AND version = $2"
+RESUME = "UPDATE outbox SET next_at = now() WHERE state = 'due' AND next_at > now()"
+SENT = "UPDATE outbox SET state = 'sent', sent_at = now() WHERE id = $1 AND version = $2"
+POSTPONE = "UPDATE outbox SET next_at = now() + $3 WHERE id = $1 AND version = $2"
+FAIL = "UPDATE outbox SET state = 'failed' WHERE id = $1 AND version = $2"
 
 
 async def purchase_news(connection: Connection, purchase_id: UUID) -> None:
@@ -49,8 +54,19 @@ async def unfulfilled(connection: Connection, subscription_id: UUID) -> list[UUI
 
 
 async def due(connection: Connection, limit: int) -> list[OutboxRow]:
-    """What should be told now, longest waiting first; an order's progress before its link."""
+    """What should be told now, oldest first; an order's progress before its link."""
     return [outbox_row(found) for found in await connection.fetch(DUE, limit)]
+
+
+async def begin(connection: Connection, row: OutboxRow, busy_for_s: float) -> bool:
+    """Count an attempt before it is made; False when the row was told or has newer news."""
+    busy_for = timedelta(seconds=busy_for_s)
+    return await connection.fetchval(BEGIN, row.id, row.version, busy_for) is not None
+
+
+async def resume(connection: Connection) -> None:
+    """Nobody waits for the timer of a process that is gone."""
+    await connection.execute(RESUME)
 
 
 async def sent(connection: Connection, row: OutboxRow) -> None:

@@ -41,9 +41,10 @@ from storage.rows import (
 )
 
 NOW = "SELECT now()"
+#: A raised generation that waits for its confirmation leaves the link what it was.
 LINK = """
 SELECT link_enc FROM credentials
-WHERE subscription_id = $1 AND desired = 'present' AND applied_gen = gen AND link_enc IS NOT NULL
+WHERE subscription_id = $1 AND desired = 'present' AND link_enc IS NOT NULL
 ORDER BY first_applied_at DESC LIMIT 1
 """
 
@@ -186,15 +187,13 @@ class NodePhases:
         """The node did not do it; whoever waits is told that it takes longer."""
         async with self._database.transaction() as connection:
             await credentials.postpone(connection, row.uuid, row.gen, after_s, error_class)
-            # Once, at the first failure: the news of a delay does not change with its length.
-            if row.last_class is None and row.desired is Desired.PRESENT:
-                for purchase_id in await outbox.unfulfilled(connection, row.subscription_id):
-                    await outbox.purchase_news(connection, purchase_id)
+            await _tell_of_delay(connection, row)
 
     async def quarantine(self, row: CredentialRow, error_class: str) -> None:
-        """The node will never take this wish; an operator looks at it."""
+        """The node will never take this wish: whoever waits is told, an operator looks at it."""
         async with self._database.transaction() as connection:
             await credentials.quarantine(connection, row.uuid, row.gen, error_class)
+            await _tell_of_delay(connection, row)
 
     async def generation(self, uuid: UUID) -> int:
         """The present generation of a uuid."""
@@ -224,6 +223,16 @@ class NoticePhases:
                 return await self._link_news(connection, user)
             return await _purchase_news(connection, user, UUID(row.payload["purchase_id"]))
 
+    async def begin(self, row: OutboxRow, busy_for_s: float) -> bool:
+        """Count an attempt before it is made; False when there is nothing to do about this row."""
+        async with self._database.transaction() as connection:
+            return await outbox.begin(connection, row, busy_for_s)
+
+    async def resume(self) -> None:
+        """At start: what a dead process left is due at once."""
+        async with self._database.transaction() as connection:
+            await outbox.resume(connection)
+
     async def sent(self, row: OutboxRow, message_id: int) -> None:
         """Told, by this message of the chat."""
         async with self._database.transaction() as connection:
@@ -241,6 +250,7 @@ class NoticePhases:
         """The user blocked the bot: everything for that user waits."""
         async with self._database.transaction() as connection:
             await users.set_reachable(connection, row.user_id or 0, reachable=False)
+            await outbox.postpone(connection, row, 0)
 
     async def drop(self, row: OutboxRow) -> None:
         """There is nothing left to tell."""
@@ -296,6 +306,13 @@ async def _record_of(connection: Connection, user_id: int) -> UserRecord:
         open_purchases=await purchases.open_ones(connection, user_id),
         now=await connection.fetchval(NOW),
     )
+
+
+async def _tell_of_delay(connection: Connection, row: CredentialRow) -> None:
+    """Once, at the first failure: the news of a delay does not change with its length."""
+    if row.last_class is None and row.desired is Desired.PRESENT:
+        for purchase_id in await outbox.unfulfilled(connection, row.subscription_id):
+            await outbox.purchase_news(connection, purchase_id)
 
 
 async def _purchase_news(

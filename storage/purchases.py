@@ -30,9 +30,10 @@ AWAIT_PAYMENT = """
 UPDATE purchases SET status = 'awaiting_payment' WHERE id = $1 AND user_id = $2
     AND status = 'created'
 """
+#: An order that is paid twice waits for access again, if access has ended since.
 PAY = """
 UPDATE purchases SET status = 'paid', kind = $2,
-    fulfilled_at = CASE WHEN $3 THEN coalesce(fulfilled_at, now()) ELSE fulfilled_at END
+    fulfilled_at = CASE WHEN $3 THEN coalesce(fulfilled_at, now()) END
 WHERE id = $1
 """
 QUOTE = f"""

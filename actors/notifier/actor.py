@@ -22,6 +22,10 @@ log = structlog.get_logger(__name__)
 BATCH = 100
 PEOPLE_AT_ONCE = 8
 SCAN_INTERVAL_S = 1.0
+#: A row is nobody else's for so long; Telegram's answer takes less, seconds.
+BUSY_S = 30.0
+#: A message that fails so often by a bug of ours is set aside.
+BUG_TRIES = 3
 
 
 class NotifierActor(AsyncioActor):
@@ -34,7 +38,7 @@ class NotifierActor(AsyncioActor):
         self.courier = courier
         self.phases = phases
         self.source = source
-        self._in_hand: set[int | None] = set()
+        self._listeners: set[int | None] = set()
 
     async def prepare(self) -> None:
         """Look for work at once, then at every interval."""
@@ -43,20 +47,29 @@ class NotifierActor(AsyncioActor):
     async def on_tick(self, message: Tick) -> None:
         """Serve people who have news and are not being served."""
         del message
-        rows = [row for row in await self.phases.due(BATCH) if row.user_id not in self._in_hand]
+        # As they were before the read: of who is done meanwhile, the read may know old rows.
+        busy = frozenset(self._listeners)
+        rows = [row for row in await self.phases.due(BATCH) if row.user_id not in busy]
         # The sort keeps the order of each person's rows.
         for user_id, theirs in groupby(sorted(rows, key=_owner), key=lambda row: row.user_id):
-            if len(self._in_hand) >= PEOPLE_AT_ONCE:
+            if len(self._listeners) >= PEOPLE_AT_ONCE:
                 return
-            self._in_hand.add(user_id)
-            self.spawn(self._serve(user_id, list(theirs)), f"serve-{user_id}")
+            self._listeners.add(user_id)
+            self.spawn(self._tell_all(user_id, list(theirs)), f"tell-{user_id}")
 
     async def _scan(self) -> None:
+        resumed = False
         while True:
+            try:
+                if not resumed:
+                    await self.phases.resume()
+                    resumed = True
+            except StorageUnavailable as outage:
+                log.warning("notifier_waits", reason=str(outage))
             self.wake_self()
             await self.clock.sleep(SCAN_INTERVAL_S)
 
-    async def _serve(self, user_id: int | None, rows: list[OutboxRow]) -> None:
+    async def _tell_all(self, user_id: int | None, rows: list[OutboxRow]) -> None:
         """One person's messages, one after the other, until one has to wait."""
         try:
             for row in rows:
@@ -66,16 +79,37 @@ class NotifierActor(AsyncioActor):
             log.warning("notifier_waits", reason=str(outage))
             return
         finally:
-            self._in_hand.discard(user_id)
+            self._listeners.discard(user_id)
         self.wake_self()
 
     async def _tell(self, row: OutboxRow) -> bool:
-        news = await self.phases.news(row)
-        notice = decide_notice(news) if news is not None else None
-        if notice is None:
+        if not await self.phases.begin(row, BUSY_S):
+            return True
+        try:
+            outcome = await self._carry(row)
+        except StorageUnavailable:
+            raise
+        except Exception as bug:  # noqa: BLE001 - any bug may hide in a text; none may silence others
+            return await self._stumbled(row, bug)
+        if outcome is None:
             await self.phases.drop(row)
             return True
-        return await self._record(row, await self.courier.carry(notice))
+        return await self._record(row, outcome)
+
+    async def _carry(self, row: OutboxRow) -> CarryOutcome | None:
+        """What became of the message; None when there is nothing left to tell."""
+        news = await self.phases.news(row)
+        notice = decide_notice(news) if news is not None else None
+        return None if notice is None else await self.courier.carry(notice)
+
+    async def _stumbled(self, row: OutboxRow, bug: Exception) -> bool:
+        attempt = row.attempts + 1
+        log.error("notice_failed", user_id=row.user_id, attempt=attempt, exc_info=bug)
+        if attempt >= BUG_TRIES:
+            await self.phases.drop(row)
+            return True
+        await self.phases.postpone(row, decide_wait(row.attempts, None, self.source.random()))
+        return False
 
     async def _record(self, row: OutboxRow, outcome: CarryOutcome) -> bool:
         match outcome:

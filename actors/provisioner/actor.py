@@ -70,7 +70,7 @@ class ProvisionerActor(AsyncioActor):
         self.source = source
         self._epoch: UUID | None = None
         self._database_id: UUID | None = None
-        self._in_hand: set[UUID] = set()
+        self._called: set[UUID] = set()
 
     async def prepare(self) -> None:
         """Look for work at once, then at every interval."""
@@ -79,11 +79,11 @@ class ProvisionerActor(AsyncioActor):
     async def on_tick(self, message: Tick) -> None:
         """Take what is due and not in hand, as many calls at a time as the node is given."""
         del message
-        free = self.limits.concurrency - len(self._in_hand)
+        free = self.limits.concurrency - len(self._called)
         if free <= 0:
             return
-        for row in await self.phases.due(self.node_id, free, list(self._in_hand)):
-            self._in_hand.add(row.uuid)
+        for row in await self.phases.due(self.node_id, free, list(self._called)):
+            self._called.add(row.uuid)
             self.spawn(self._apply(row), f"apply-{str(row.uuid)[:8]}")
 
     async def _scan(self) -> None:
@@ -108,7 +108,7 @@ class ProvisionerActor(AsyncioActor):
             log.warning("provisioner_waits", reason=str(outage))
             return  # to the next scan: an outage is not asked in a loop
         finally:
-            self._in_hand.discard(row.uuid)
+            self._called.discard(row.uuid)
         self.wake_self()
 
     async def _attempt(self, row: CredentialRow, attempts: int, seq: int) -> None:
@@ -179,5 +179,6 @@ class ProvisionerActor(AsyncioActor):
             case SetAside(error_class=error_class):
                 log.error("credential_quarantined", node=self.node_id, uuid=str(row.uuid)[:8])
                 await self.phases.quarantine(row, error_class)
+                self.directory.find(NOTIFIER).wake()
             case Overtaken():
                 return

@@ -1,0 +1,13 @@
+"""Purchases over a database of the test's own."""
+
+import pytest
+
+from storage.database import Database
+from storage.links import LinkCipher
+from tests.integration.shop import Shop
+
+
+@pytest.fixture
+def shop(database: Database, cipher: LinkCipher) -> Shop:
+    """The transactions of a purchase."""
+    return Shop(database, cipher)
