@@ -40,6 +40,8 @@ BUG_TRIES = 3
 TELEGRAM_TRIES = 8
 LONGEST_WAIT_S = 60.0
 WEATHER_WAIT_S = 1.0
+#: How often updates that were done long ago are forgotten.
+PRUNE_INTERVAL_S = 3600.0
 
 
 class TelegramIntake(AsyncioActor):
@@ -107,6 +109,7 @@ class InboxWorker(AsyncioActor):
     async def prepare(self) -> None:
         """Look for work at once, then at every interval."""
         self.spawn(self._scan(), "scan")
+        self.spawn(self._forget(), "forget")
 
     async def on_tick(self, message: Tick) -> None:
         """Start on every lane that has work and is not being worked on."""
@@ -124,6 +127,14 @@ class InboxWorker(AsyncioActor):
         while True:
             self.wake_self()
             await self.clock.sleep(SCAN_INTERVAL_S)
+
+    async def _forget(self) -> None:
+        while True:
+            try:
+                await self.inbox.prune()
+            except self.weather as outage:
+                log.warning("inbox_waits", reason=str(outage))
+            await self.clock.sleep(PRUNE_INTERVAL_S)
 
     async def _work(self, rows: list[InboxRow]) -> None:
         """One lane, in order; what must wait holds back the rest of it."""
@@ -170,11 +181,14 @@ class InboxWorker(AsyncioActor):
 
 
 def raw_update(bot_id: int, update: dict[str, Any]) -> RawUpdate:
-    """An update as the inbox keeps it."""
+    """An update as the inbox keeps it.
+
+    In ASCII: half of a surrogate pair, which JSON can carry, is no text that PostgreSQL takes.
+    """
     return RawUpdate(
         source=f"telegram:{bot_id}",
         source_id=str(update["update_id"]),
-        payload=json.dumps(update, ensure_ascii=False, separators=(",", ":")),
+        payload=json.dumps(update, separators=(",", ":")),
         lane=lane_of(update),
     )
 

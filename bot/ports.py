@@ -85,3 +85,7 @@ class UpdateInbox(Protocol):
     async def quarantine(self, row: InboxRow, reason: str) -> None:
         """Set an update aside that fails again and again; it blocks nobody."""
         ...
+
+    async def prune(self) -> None:
+        """Forget updates that were done so long ago that they cannot come again."""
+        ...
