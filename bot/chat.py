@@ -16,6 +16,7 @@ from config.plans import Title
 # The Bot API has no codes for these; the words are what clients know them by.
 _NOT_MODIFIED = "message is not modified"
 _GONE = ("message to edit not found", "message can't be edited", "message_id_invalid")
+_NOBODY = ("chat not found", "user not found", "peer_id_invalid", "user_is_deactivated")
 _LATE = ("query is too old", "query id is invalid")
 
 
@@ -27,6 +28,11 @@ def is_late(error: TelegramBadRequest) -> bool:
 def is_not_modified(error: TelegramBadRequest) -> bool:
     """Whether an edit would have changed nothing."""
     return _NOT_MODIFIED in error.message.lower()
+
+
+def is_nobody(error: TelegramBadRequest) -> bool:
+    """Whether there is no such person to write to."""
+    return any(words in error.message.lower() for words in _NOBODY)
 
 
 def _is_gone(error: TelegramBadRequest) -> bool:

@@ -18,7 +18,7 @@ from actors.notifier.ports import (
     PurchaseProgress,
 )
 from bot import replies
-from bot.chat import Chat
+from bot.chat import Chat, is_nobody
 from bot.texts import Texts
 from config.plans import Plans
 
@@ -37,9 +37,12 @@ class TelegramCourier:
             return Carried(message_id=await self._deliver(notice))
         except TelegramRetryAfter as error:
             return CarryLater(after_s=float(error.retry_after), reason="flood limit")
-        except (TelegramForbiddenError, TelegramBadRequest) as error:
+        except TelegramForbiddenError as error:
             return CannotReach(reason=_reason(error, notice))
         except TelegramAPIError as error:
+            if isinstance(error, TelegramBadRequest) and is_nobody(error):
+                return CannotReach(reason=_reason(error, notice))
+            # Also what Telegram finds wrong in our text: mended by a release, not lost until then.
             return CarryLater(after_s=None, reason=_reason(error, notice))
 
     async def _deliver(self, notice: Notice) -> int:

@@ -122,6 +122,7 @@ async def test_a_link_is_sent_to_copy_and_to_scan(
         (TelegramAPIError(method=METHOD, message="x"), CarryLater),
         (TelegramForbiddenError(method=METHOD, message="x"), CannotReach),
         (TelegramBadRequest(method=METHOD, message="chat not found"), CannotReach),
+        (TelegramBadRequest(method=METHOD, message="can't parse entities"), CarryLater),
     ],
 )
 async def test_every_refusal_is_an_outcome(
