@@ -18,6 +18,7 @@ from tests.integration.node_fixtures import (
 )
 from xray_api.client.client import NodeClient
 from xray_api.client.errors import NodeCallError, StaleGeneration
+from xray_api.node import keeper
 from xray_api.node.hot_api import HotApi, XrayAway
 from xray_api.probe import probe_link
 
@@ -135,8 +136,9 @@ async def test_a_cancelled_service_leaves_no_xray(node_files: Files) -> None:
 
 
 async def test_a_user_lost_by_xray_is_mended_when_readiness_is_asked(
-    hot_port: int, node: NodeClient
+    no_timer: None, hot_port: int, node: NodeClient
 ) -> None:
+    del no_timer
     epoch = (await node.ready()).epoch
     user, stranger = uuid4(), uuid4()
     await node.put(user, 1, epoch)
@@ -153,6 +155,12 @@ async def test_a_user_lost_by_xray_is_mended_when_readiness_is_asked(
     await until_ready(node, restarts=0)
     assert await listed(node) == {user: 1}
     await behind.close()
+
+
+@pytest.fixture
+def no_timer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Comparisons happen on suspicion alone."""
+    monkeypatch.setattr(keeper, "MEND_EVERY_S", 3600.0)
 
 
 @pytest.fixture
@@ -175,10 +183,11 @@ def hot_port(ports: list[int], node: NodeClient) -> int:
     return ports[-1]
 
 
-async def test_a_stored_wish_that_xray_missed_is_applied_by_the_repeat(
-    node: NodeClient, monkeypatch: pytest.MonkeyPatch
+async def test_a_stored_wish_that_xray_missed_is_applied_by_a_comparison(
+    no_timer: None, node: NodeClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Xray did not answer: 503, and the wish is kept; the next comparison applies it."""
+    """Xray did not answer: 503, the wish is kept, and the suspicion starts a comparison."""
+    del no_timer
     epoch = (await node.ready()).epoch
     user = uuid4()
 
@@ -192,6 +201,9 @@ async def test_a_stored_wish_that_xray_missed_is_applied_by_the_repeat(
 
     assert refused.value.retriable
     assert not refused.value.not_applied
-    await until_ready(node, restarts=0)
-    await node.put(user, 1, epoch)
-    assert await listed(node) == {user: 1}
+
+    async def applied() -> bool:
+        return await listed(node) == {user: 1}
+
+    await eventually(applied)
+    assert not (await node.put(user, 1, epoch)).created

@@ -154,6 +154,19 @@ async def test_a_full_disk_is_told_and_changes_nothing(path: Path) -> None:
     await store.close()
 
 
+async def test_a_commit_waits_for_the_disk(path: Path) -> None:
+    """A copy of the files cannot show it: only a loss of power could."""
+    store = await Store.open(path)
+
+    def pragma(name: str) -> object:
+        return store._connection.execute(f"PRAGMA {name}").fetchone()[0]
+
+    run = asyncio.get_running_loop().run_in_executor
+    assert await run(store._thread, pragma, "synchronous") == 2
+    assert await run(store._thread, pragma, "journal_mode") == "wal"
+    await store.close()
+
+
 async def test_only_the_owner_may_read(path: Path) -> None:
     store = await Store.open(path)
     await store.write(USER, Wish(1, present=True), None, NEVER)

@@ -1,0 +1,154 @@
+"""Changes of one user go one at a time, whatever Xray's answers take; others do not wait."""
+
+import asyncio
+import math
+from collections.abc import AsyncIterator
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+
+from xray_api.node.apply import Applier, NotPossible, Overtaken
+from xray_api.node.changes import RunningUser, Wish
+from xray_api.node.hot_api import HotApi, XrayAway
+from xray_api.node.store import Store
+
+FLOW = "xtls-rprx-vision"
+A, B = uuid4(), uuid4()
+
+
+class SlowXray(HotApi):
+    """An Xray in memory; a held user's changes reach it when they are let go."""
+
+    def __init__(self) -> None:
+        self.inside: set[str] = set()
+        self.calls: list[str] = []
+        self.held: dict[UUID, asyncio.Event] = {}
+        self.away = False
+
+    async def add(self, uuid: UUID) -> bool:
+        """Let a user in."""
+        self.calls.append("add")
+        if uuid in self.held:
+            await self.held[uuid].wait()
+        if self.away:
+            raise XrayAway("test")
+        created = str(uuid) not in self.inside
+        self.inside.add(str(uuid))
+        return created
+
+    async def remove(self, email: str) -> bool:
+        """Shut a user out."""
+        self.calls.append("remove")
+        removed = email in self.inside
+        self.inside.discard(email)
+        return removed
+
+    async def users(self) -> list[RunningUser]:
+        """Everybody who is in."""
+        return [RunningUser(email, email, FLOW) for email in self.inside]
+
+
+@pytest.fixture
+def xray() -> SlowXray:
+    return SlowXray()
+
+
+@pytest.fixture
+async def applier(tmp_path: Path, xray: SlowXray) -> AsyncIterator[Applier]:
+    store = await Store.open(tmp_path / "node.sqlite3")
+    applier = Applier(store, FLOW)
+    applier.attach(xray)
+    await applier.mend()
+    yield applier
+    await store.close()
+
+
+async def test_a_removal_waits_for_the_addition_before_it(applier: Applier, xray: SlowXray) -> None:
+    xray.held[A] = asyncio.Event()
+    put = asyncio.create_task(applier.change(A, Wish(1, present=True), deadline=math.inf))
+    while not xray.calls:
+        await asyncio.wait({put}, timeout=0.005)
+    remove = asyncio.create_task(applier.change(A, Wish(2, present=False), deadline=math.inf))
+
+    await applier.change(B, Wish(1, present=True), deadline=math.inf)  # nobody else waits
+    assert not remove.done()
+    xray.held[A].set()
+
+    assert await put
+    assert await remove
+    assert xray.inside == {str(B)}
+
+
+async def test_a_comparison_does_not_revive_who_was_removed_meanwhile(
+    applier: Applier, xray: SlowXray
+) -> None:
+    """The list showed him missing; by the time of his turn he is not wanted any more."""
+    await applier.change(A, Wish(1, present=True), deadline=math.inf)
+    xray.inside.clear()
+    lock = applier._lock(A)
+    async with lock:
+        mending = asyncio.create_task(applier.mend())
+        removing = asyncio.create_task(
+            applier._store.write(A, Wish(2, present=False), None, math.inf)
+        )
+        await removing
+        assert not mending.done()
+    await mending
+
+    assert xray.inside == set()
+
+
+async def test_an_addition_that_xray_did_not_answer_is_kept_and_suspected(
+    applier: Applier, xray: SlowXray
+) -> None:
+    xray.away = True
+    with pytest.raises(NotPossible, match="the wish is kept"):
+        await applier.change(A, Wish(1, present=True), deadline=math.inf)
+    assert applier.suspicion.is_set()
+
+    xray.away = False
+    await applier.mend()
+
+    assert xray.inside == {str(A)}
+
+
+async def test_without_xray_nothing_is_stored(applier: Applier) -> None:
+    applier.detach()
+
+    with pytest.raises(NotPossible, match="not ready"):
+        await applier.change(A, Wish(1, present=True), deadline=math.inf)
+
+    assert applier._store.wishes == {}
+
+
+async def test_a_passed_deadline_changes_nothing(applier: Applier, xray: SlowXray) -> None:
+    now = asyncio.get_running_loop().time()
+
+    with pytest.raises(NotPossible, match="not time enough"):
+        await applier.change(A, Wish(1, present=True), deadline=now)
+
+    assert applier._store.wishes == {}
+    assert xray.calls == []
+
+
+async def test_a_late_addition_is_refused_before_xray_hears_of_it(
+    applier: Applier, xray: SlowXray
+) -> None:
+    await applier.change(A, Wish(3, present=False), deadline=math.inf)
+    xray.calls.clear()
+
+    with pytest.raises(Overtaken) as late:
+        await applier.change(A, Wish(2, present=True), deadline=math.inf)
+
+    assert late.value.gen == 3
+    assert xray.calls == []
+
+
+async def test_nothing_is_left_of_locks_and_counts(applier: Applier) -> None:
+    await asyncio.gather(
+        *(applier.change(uuid4(), Wish(1, present=True), deadline=math.inf) for _ in range(50))
+    )
+
+    assert applier.under_way == 0
+    assert len(applier._locks) == 0
