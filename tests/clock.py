@@ -1,9 +1,12 @@
 """Time that moves only when a test says so, and waiting that ends by an event."""
 
 import asyncio
+import signal
 from bisect import insort
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import NoReturn
 
 #: Reached only by a test that fails.
 PATIENCE_S = 10.0
@@ -70,6 +73,22 @@ class ManualClock:
 async def turn() -> None:
     """Let everything that is ready run once."""
     await asyncio.sleep(0)  # noqa: TID251 - yields, and waits for nothing
+
+
+@contextmanager
+def patience() -> Iterator[None]:
+    """Fail where the test stands if it waits for ever."""
+
+    def lost(*_: object) -> NoReturn:
+        raise TimeoutError("the test waits for something that does not come")
+
+    before = signal.signal(signal.SIGALRM, lost)
+    signal.setitimer(signal.ITIMER_REAL, 3 * PATIENCE_S)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 async def until(holds: Callable[[], object]) -> None:

@@ -359,3 +359,18 @@ async def test_notes_of_a_supervisor_to_itself_end_with_it(stage: Stage) -> None
     await actor.wait_ended()
 
     assert mailbox.empty()
+
+
+@pytest.mark.parametrize("order", [SystemExit, KeyboardInterrupt])
+def test_an_order_to_end_the_program_ends_it_and_the_supervisor_hears_too(
+    order: type[BaseException],
+) -> None:
+    stage = Stage()
+
+    async def program() -> None:
+        await stage.play(Puppet()).ask(Do(failing(order())))
+
+    with pytest.raises(order):
+        asyncio.run(program())
+
+    assert [type(ending.error) for ending in stage.endings] == [order]

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import structlog
 
+from tests.clock import patience
 from tests.puppets import Stage
 
 
@@ -13,6 +14,13 @@ from tests.puppets import Stage
 def stage() -> Stage:
     """An empty stage; its clock stands still."""
     return Stage()
+
+
+@pytest.fixture(autouse=True)
+def _no_endless_wait() -> Iterator[None]:
+    """An ask on a clock that stands still has no deadline."""
+    with patience():
+        yield
 
 
 @pytest.fixture(autouse=True)
