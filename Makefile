@@ -30,13 +30,13 @@ $(BIN)/python:
 
 $(VENV)/.installed: requirements.txt pyproject.toml | $(BIN)/python
 	@echo "Installing what the program needs: about 60 packages, 250 MB, half a minute or more"
-	$(PIP) --quiet --require-hashes --requirement requirements.txt
+	$(PIP) --require-hashes --requirement requirements.txt
 	$(PIP) --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
 	@echo "Installing what the tests need: about 30 packages more"
-	$(PIP) --quiet --require-hashes --requirement requirements-dev.txt
+	$(PIP) --require-hashes --requirement requirements-dev.txt
 	@touch $@
 
 demo: install
