@@ -111,7 +111,7 @@ def load(
     try:
         settings = model(**values)
     except ValidationError as error:
-        for fault in error.errors(include_input=False, include_url=False):
+        for fault in _faults(error):
             location = tuple(part for part in fault["loc"] if part != "_from_file")
             origin = _origin(location, given, from_file, path)
             problems.append(f"{_dotted(location)}: {_plain(fault, origin)} ({origin})")
@@ -156,10 +156,7 @@ def load_table(model: type[Table], setting: str, file: Path) -> Table:
         return model.model_validate(_parsed(name, file))
     except ValidationError as error:
         raise SettingsError(
-            [
-                f"{name}: {_dotted(fault['loc'])}: {_plain(fault, name)}"
-                for fault in error.errors(include_input=False, include_url=False)
-            ]
+            [f"{name}: {_dotted(fault['loc'])}: {_plain(fault, name)}" for fault in _faults(error)]
         ) from None
 
 
@@ -225,6 +222,13 @@ def _dotted(location: tuple[int | str, ...]) -> str:
     for part in location:
         text += f"[{part}]" if isinstance(part, int) else f".{part}"
     return text.removeprefix(".") or "settings"
+
+
+def _faults(error: ValidationError) -> list[ErrorDetails]:
+    """What is wrong; not that a list is too short where only its items are wrong."""
+    faults = error.errors(include_input=False, include_url=False)
+    deeper = {fault["loc"][:depth] for fault in faults for depth in range(len(fault["loc"]))}
+    return [fault for fault in faults if fault["type"] != "too_short" or fault["loc"] not in deeper]
 
 
 #: Pydantic's names of what an environment variable can only hold as JSON.
