@@ -1,0 +1,338 @@
+"""The whole tree of actors on a real database, between a scripted node and a scripted courier."""
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from uuid import UUID, uuid4
+
+import structlog
+
+from actors.notifier.actor import NotifierActor
+from actors.notifier.ports import (
+    Carried,
+    CarryOutcome,
+    LinkReady,
+    Notice,
+    Progress,
+    PurchaseProgress,
+)
+from actors.provisioner.actor import ProvisionerActor, ProvisionerLimits
+from actors.provisioner.decisions import RetryLimits
+from actors.runtime.actor import AsyncioActor, Surroundings
+from actors.runtime.address import Directory
+from actors.runtime.clock import LoopClock, Timer
+from actors.runtime.messages import Request
+from actors.user.actor import USER, UserActor
+from actors.user.messages import (
+    CreditPayment,
+    CreditPaymentOutcome,
+    InvoiceDue,
+    InvoiceSent,
+    OpenPurchase,
+)
+from config.plans import Plan, Plans, Title
+from config.supervision import RestartPolicy, SupervisionPolicies
+from storage.database import Database, refuse_in_transaction
+from storage.errors import StorageUnavailable
+from storage.links import LinkCipher
+from storage.phases import NodePhases, NoticePhases, UserPhases, announce_nodes
+from supervisors.engine.supervisor import Nursery, Supervisor
+from supervisors.root import Parts, Tree
+from tests.integration.database_fixtures import Rows
+from tests.integration.node_fixtures import eventually
+from tests.integration.shop import MONTH_S, NODE
+from tests.invariants import assert_invariants
+from xray_api.client.fake import Call, FakeNodeClient
+
+Reply = TypeVar("Reply")
+
+PLANS = Plans(
+    plans=(
+        Plan(id="month", title=Title(en="Month", ru="Месяц"), period_s=MONTH_S, price_stars=150),
+        Plan(id="week", title=Title(en="Week", ru="Неделя"), period_s=604_800, price_stars=50),
+    )
+)
+
+#: Restarts are quick and unlimited: no test waits for a back-off.
+POLICY = RestartPolicy(
+    max_restarts=1_000, window_s=60, backoff_base_s=0.01, backoff_cap_s=0.05, shutdown_s=5
+)
+POLICIES = SupervisionPolicies.model_validate(
+    dict.fromkeys(SupervisionPolicies.model_fields, POLICY)
+)
+LIMITS = ProvisionerLimits(
+    attempt_timeout_s=4.0,
+    concurrency=8,
+    scan_interval_s=1.0,
+    retry=RetryLimits(base_s=0.01, cap_s=0.05),
+)
+
+#: Tracebacks without locals: pretty ones take longer than what is tested.
+PLAIN_LOG: list[Any] = [
+    structlog.contextvars.merge_contextvars,
+    structlog.processors.add_log_level,
+    structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+]
+
+UNFINISHED = """
+SELECT (SELECT count(*) FROM credentials WHERE applied_gen < gen AND quarantined_at IS NULL)
+    + (SELECT count(*) FROM outbox o JOIN users u ON u.tg_id = o.user_id
+        WHERE o.state = 'due' AND u.reachable)
+"""
+#: Nobody waits for a wait that the database keeps; rows in work are passed over.
+HURRY = [
+    f"""
+    UPDATE {table} SET next_at = now() WHERE {key} IN (
+        SELECT {key} FROM {table} WHERE next_at > now() FOR UPDATE SKIP LOCKED)
+    """  # noqa: S608 - ours
+    for table, key in (("credentials", "uuid"), ("inbox", "seq"), ("outbox", "id"))
+]
+TERMINATE = """
+SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+WHERE datname = current_database() AND application_name = 'tollgate'
+"""
+
+
+class QuickClock(LoopClock):
+    """Real time, in which intervals of scans are short."""
+
+    async def sleep(self, delay_s: float) -> None:
+        """A fiftieth of the wait."""
+        await super().sleep(delay_s / 50)
+
+    def call_later(self, delay_s: float, callback: Callable[[], None]) -> Timer:
+        """As it is: deadlines stay generous."""
+        return super().call_later(delay_s, callback)
+
+
+class FakeCourier:
+    """Carries notices into a list; `outcomes` come first, and there is a bug in what `stumbles`."""
+
+    def __init__(self) -> None:
+        self.carried: list[Notice] = []
+        self.outcomes: deque[CarryOutcome] = deque()
+        self.stumbles: Callable[[Notice], bool] = lambda _: False
+        self.under_way: set[int] = set()
+        self._gate = asyncio.Event()
+        self._gate.set()
+        self._message_id = 900
+
+    def hold(self) -> None:
+        """What is carried waits, until `release`."""
+        self._gate.clear()
+
+    def release(self) -> None:
+        """Ends `hold`."""
+        self._gate.set()
+
+    async def carry(self, notice: Notice) -> CarryOutcome:
+        """As prepared."""
+        refuse_in_transaction()
+        assert notice.chat_id not in self.under_way, "two messages for one person at once"
+        self.under_way.add(notice.chat_id)
+        try:
+            await self._gate.wait()
+        finally:
+            self.under_way.discard(notice.chat_id)
+        if self.stumbles(notice):
+            raise KeyError("a text that is not there")
+        outcome = self.outcomes.popleft() if self.outcomes else None
+        if outcome is not None and not isinstance(outcome, Carried):
+            return outcome
+        self.carried.append(notice)
+        self._message_id += 1
+        return outcome or Carried(message_id=self._message_id)
+
+    def progress(self, user_id: int) -> list[Progress]:
+        """What a person's live messages said, in order."""
+        return [
+            notice.progress
+            for notice in self.carried
+            if isinstance(notice, PurchaseProgress) and notice.chat_id == user_id
+        ]
+
+    def links(self, user_id: int) -> list[str]:
+        """Links that a person got."""
+        return [
+            notice.link
+            for notice in self.carried
+            if isinstance(notice, LinkReady) and notice.chat_id == user_id
+        ]
+
+
+class Idle(AsyncioActor):
+    """Stands where a test needs nobody."""
+
+
+@dataclass
+class World:
+    """A running back-end without Telegram."""
+
+    database: Database
+    rows: Rows
+    cipher: LinkCipher
+    node: FakeNodeClient
+    courier: FakeCourier
+    directory: Directory
+    root: Supervisor
+
+    async def ask(self, user_id: int, message: Request[Reply]) -> Reply:
+        """Ask a user's actor."""
+        return await self.directory.find(USER, str(user_id)).ask(message)
+
+    async def order(self, user_id: int, plan_id: str = "month") -> UUID:
+        """A tap on a plan, and its invoice in the chat."""
+        operation_id = uuid4().hex
+        due = await self.ask(
+            user_id,
+            OpenPurchase(
+                operation_id=operation_id, plan_id=plan_id, language="en", chat_id=user_id
+            ),
+        )
+        assert isinstance(due, InvoiceDue)
+        await self.ask(user_id, InvoiceSent(operation_id=operation_id, purchase_id=due.purchase_id))
+        return due.purchase_id
+
+    async def pay(self, user_id: int, purchase_id: UUID, **changes: Any) -> CreditPaymentOutcome:
+        """The provider says that the user paid."""
+        return await self.ask(user_id, charge(user_id, purchase_id, **changes))
+
+    async def buy(self, user_id: int, plan_id: str = "month") -> UUID:
+        """An order, paid."""
+        purchase_id = await self.order(user_id, plan_id)
+        price = {plan.id: plan.price_stars for plan in PLANS.plans}[plan_id]
+        await self.pay(user_id, purchase_id, amount=price)
+        return purchase_id
+
+    async def meet_node(self) -> None:
+        """The database knows the node: the next call to it is a change."""
+        await NodePhases(self.database, self.cipher).learn_epoch(NODE, self.node.epoch)
+
+    async def call_under_way(self) -> None:
+        """Until a change has reached a node that holds calls."""
+
+        async def arrived() -> bool:
+            return bool(self.changes())
+
+        await eventually(arrived)
+
+    async def settle(self) -> None:
+        """Until nothing is left to do, then the closing check."""
+        await self.until(self._settled)
+        await self.check()
+
+    async def check(self, *, healed: bool = True) -> None:
+        """Database, node and chats agree."""
+        await assert_invariants(self.rows, self.cipher, healed=healed, seen=self.wishes())
+        if healed:
+            wanted = await self.rows.fetch(
+                "SELECT uuid FROM credentials WHERE desired = 'present' AND quarantined_at IS NULL"
+            )
+            assert {uuid for (uuid,) in wanted} == self.node.running
+
+    async def until(self, done: Callable[[], Any]) -> None:
+        """Until a condition holds, whichever waits the database keeps."""
+
+        async def hurried() -> bool:
+            await self.hurry()
+            return bool(await done())
+
+        await eventually(hurried)
+
+    async def hurry(self) -> None:
+        """Let everything that waits in the database be due."""
+        for statement in HURRY:
+            await self.rows.execute(statement)
+
+    def changes(self) -> list[Call]:
+        """Calls that wanted to change the node, in order."""
+        return [call for call in self.node.calls if call.kind in {"put", "remove"}]
+
+    def wishes(self) -> list[tuple[UUID, int]]:
+        """The uuid and generation of each change, in order."""
+        return [(call.uuid, call.gen) for call in self.changes() if call.uuid and call.gen]
+
+    def puts(self) -> list[Call]:
+        """Calls that let somebody in, in order."""
+        return [call for call in self.node.calls if call.kind == "put"]
+
+    def actor(self, *path: str) -> AsyncioActor:
+        """The object that stands at a place of the tree just now."""
+        place: AsyncioActor = self.root
+        for name in path:
+            assert isinstance(place, Nursery)
+            child = place.children[name].actor
+            assert child is not None, f"{name} is not running"
+            place = child
+        return place
+
+    def provisioner(self) -> AsyncioActor:
+        """The node's actor."""
+        return self.actor("provisioners", f"provisioner/{NODE}")
+
+    def user(self, user_id: int) -> AsyncioActor:
+        """A user's actor, which must have been written to."""
+        return self.actor("users", str(user_id))
+
+    async def cut_connections(self) -> None:
+        """End all sessions of the back-end, whatever they do."""
+        await self.rows.fetchval(TERMINATE)
+
+    async def _settled(self) -> bool:
+        unfinished: int = await self.rows.fetchval(UNFINISHED)
+        return unfinished == 0 and not self.courier.under_way
+
+
+def charge(user_id: int, purchase_id: UUID | None, **changes: Any) -> CreditPayment:
+    """A successful payment of a month, with details changed."""
+    usual: dict[str, Any] = {
+        "operation_id": uuid4().hex,
+        "provider": "stars",
+        "provider_payment_id": uuid4().hex,
+        "purchase_id": purchase_id,
+        "amount": 150,
+        "currency": "XTR",
+        "body_sha256": b"\0" * 32,
+        "language": "en",
+        "chat_id": user_id,
+    }
+    return CreditPayment(**(usual | changes))
+
+
+@asynccontextmanager
+async def running(
+    database: Database, rows: Rows, cipher: LinkCipher, **changes: Any
+) -> AsyncIterator[World]:
+    """A back-end that runs as long as the context; `changes` are of its parts."""
+    structlog.configure(processors=PLAIN_LOG)
+    await announce_nodes(database, [NODE])
+    directory, source = Directory(), random.Random(7)  # noqa: S311 - the same in every run
+    node, courier = FakeNodeClient(guard=refuse_in_transaction), FakeCourier()
+    parts: dict[str, Any] = {
+        "notifier": lambda: NotifierActor(courier, NoticePhases(database, cipher), source),
+        "provisioners": {
+            NODE: lambda: ProvisionerActor(
+                NODE, node, NodePhases(database, cipher), LIMITS, directory, source
+            )
+        },
+        "user": lambda user_id: UserActor(
+            user_id, UserPhases(database, cipher), PLANS, [NODE], directory
+        ),
+        "inbox": Idle,
+        "intake": lambda _: Idle(),
+    }
+    surroundings = Surroundings(clock=QuickClock(), weather=(StorageUnavailable,))
+    tree = Tree(Parts(**(parts | changes)), POLICIES, directory, surroundings, source)
+    root = tree.root()
+    root.begin_life("root")
+    await root.started
+    try:
+        yield World(database, rows, cipher, node, courier, directory, root)
+    finally:
+        root.stop()
+        await root.wait_ended()
+        structlog.reset_defaults()
