@@ -175,7 +175,10 @@ async def test_spawned_work_ends_with_its_actor(stage: Stage) -> None:
     assert ended.is_set()
 
 
-async def test_work_that_spawned_work_spawns_on_its_way_out_ends_too(stage: Stage) -> None:
+@pytest.mark.parametrize("kill", [True, False], ids=["killed", "stopped"])
+async def test_work_that_spawned_work_spawns_on_its_way_out_ends_too(
+    stage: Stage, kill: bool
+) -> None:
     tasks: list[asyncio.Task[None]] = []
 
     async def work(actor: Puppet) -> None:
@@ -188,7 +191,7 @@ async def test_work_that_spawned_work_spawns_on_its_way_out_ends_too(stage: Stag
     address = stage.play(actor)
     await address.ask(Do(nothing))
 
-    actor.stop()
+    (actor.kill if kill else actor.stop)()
     await actor.wait_ended()
 
     assert [task.cancelled() for task in tasks] == [True]

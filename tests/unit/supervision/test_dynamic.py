@@ -279,6 +279,7 @@ async def test_a_restart_of_the_supervisor_loses_no_message(house: House) -> Non
     await house.cells.address("8").ask(Note("nothing waits here"))
 
     first.kill()
+    await until(lambda: len(house.stage.clock.timers) >= 2 and house.cells.supervisor is None)
     gate.open.set()
     await first.wait_ended()
     second = await house.open()

@@ -441,8 +441,10 @@ async def test_a_restarted_supervisor_loses_no_message_of_its_children(office: O
     await turn()
 
     first.kill()
+    await until(lambda: LIMITS.shutdown_s in office.stage.clock.delays)  # the clerk is to stop
     gate.open.set()
     await first.wait_ended()
+    assert not asked.done()
     clerk.tell(Note("c"))
     await office.open()
 
