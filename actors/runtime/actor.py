@@ -4,7 +4,7 @@ import asyncio
 import contextvars
 import re
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import pykka
@@ -247,7 +247,14 @@ class AsyncioActor(pykka.Actor):
     async def _handle(self, envelope: Envelope) -> None:
         context = envelope.context or MessageContext.fresh()
         self._context = context
-        current_context.set(replace(context, chain=(*context.chain, self.name)))
+        current_context.set(
+            MessageContext(
+                correlation_id=context.correlation_id,
+                operation_id=context.operation_id,
+                deadline=context.deadline,
+                chain=(*context.chain, self.name),
+            )
+        )
         structlog.contextvars.bind_contextvars(
             correlation_id=context.correlation_id, operation_id=context.operation_id
         )

@@ -1,11 +1,15 @@
 """Where an actor can be reached, whichever object is behind it just now."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, TypeVar
 
 from actors.runtime.clock import Clock
-from actors.runtime.mailbox import Envelope, MessageContext, current_context
+from actors.runtime.mailbox import (
+    Envelope,
+    MessageContext,
+    current_context,
+    new_correlation_id,
+)
 from actors.runtime.messages import Request, Tick
 from actors.runtime.replies import AskCycle, Reply, Unavailable
 
@@ -65,7 +69,7 @@ class Address:
             deadline = min(deadline, sender.deadline)
         if deadline <= now:
             raise Unavailable(f"no time is left to ask {self.name}")
-        context = replace(_context(message, None), deadline=deadline, chain=chain)
+        context = _context(message, None, deadline, chain)
         reply: Reply[Answer] = Reply()
         self._deliver(Envelope(message, reply, context, now))
         timer = self._clock.call_later(
@@ -78,11 +82,21 @@ class Address:
             timer.cancel()
 
 
-def _context(message: Any, operation_id: str | None) -> MessageContext:
+def _context(
+    message: Any,
+    operation_id: str | None,
+    deadline: float | None = None,
+    chain: tuple[str, ...] = (),
+) -> MessageContext:
     """The sender's story goes on; its deadline and chain bind only what it waits for."""
-    sender = current_context.get() or MessageContext.fresh()
-    operation = operation_id or getattr(message, "operation_id", None) or sender.operation_id
-    return MessageContext(correlation_id=sender.correlation_id, operation_id=operation)
+    sender = current_context.get()
+    operation = operation_id or getattr(message, "operation_id", None)
+    return MessageContext(
+        correlation_id=sender.correlation_id if sender else new_correlation_id(),
+        operation_id=operation or (sender.operation_id if sender else ""),
+        deadline=deadline,
+        chain=chain,
+    )
 
 
 class Directory:

@@ -36,7 +36,12 @@ class MessageContext:
     @classmethod
     def fresh(cls) -> "MessageContext":
         """The beginning of a story of its own."""
-        return cls(correlation_id=uuid.uuid4().hex[:12], operation_id="")
+        return cls(correlation_id=new_correlation_id(), operation_id="")
+
+
+def new_correlation_id() -> str:
+    """Short enough to read out, long enough to search for."""
+    return uuid.uuid4().hex[:12]
 
 
 #: The context of the message in hand; None outside a handler.
