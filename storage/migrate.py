@@ -5,11 +5,14 @@ import logging
 from pathlib import Path
 
 import asyncpg
+import structlog
 from pogo_core.error import BadMigrationError
 from pogo_core.util import migrate
 
 from storage.database import outages
 from storage.errors import StorageSetupError, StorageUnavailable
+
+log = structlog.get_logger(__name__)
 
 FOLDER = Path(__file__).parent / "migrations"
 #: An arbitrary number that names the lock; only migrations take it.
@@ -44,6 +47,7 @@ async def apply_migrations(url: str) -> None:
 
 async def _connect(url: str) -> "asyncpg.Connection[asyncpg.Record]":
     """Connect, waiting out a server that starts or recovers."""
+    told = False
     deadline = asyncio.get_running_loop().time() + RECOVERY_S
     while True:
         try:
@@ -53,7 +57,13 @@ async def _connect(url: str) -> "asyncpg.Connection[asyncpg.Record]":
             asyncpg.InvalidCatalogNameError,
         ) as no:
             raise StorageSetupError(f"database.url: {no}") from None
+        except (ValueError, asyncpg.InterfaceError) as no:
+            # Their texts may quote the URL, and with it a password.
+            raise StorageSetupError(f"database.url: no usable DSN ({type(no).__name__})") from None
         except (OSError, asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError) as error:
             if asyncio.get_running_loop().time() > deadline:
                 raise StorageUnavailable(f"PostgreSQL does not answer: {error}") from error
+            if not told:
+                log.warning("waiting_for_postgresql", up_to_s=RECOVERY_S, reason=str(error))
+                told = True
             await asyncio.sleep(PAUSE_S)  # noqa: TID251 - at start-up, before there is a clock

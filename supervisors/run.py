@@ -4,14 +4,13 @@ import asyncio
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from urllib.parse import urlsplit
+from dataclasses import dataclass
 
 import structlog
 
-from bot.door import TokenRefused
+from bot.door import TelegramDoor, TokenRefused
 from config.loading import SettingsError
-from config.network import is_loopback
-from config.settings import DEMO_FOLDER, Settings
+from config.settings import Settings
 from storage.database import Database
 from storage.errors import StorageUnavailable
 from supervisors.wiring import Backend, wire
@@ -37,30 +36,29 @@ async def run_backend(settings: Settings) -> int:
         SettingsError: a setting, or a file that one names, is wrong.
         StorageSetupError, StorageUnavailable: the database cannot be used.
     """
-    _refuse_demo_data(settings)
     with _stop_signals() as stop:
-        async with wire(settings) as backend:
-            try:
-                await backend.door.introduce()
-            except TokenRefused:
-                raise SettingsError(["telegram.token: Telegram does not know it"]) from None
-            backend.root.begin_life("root")
-            log.info("backend_ready")
-            try:
-                return await _until_the_end(backend, stop)
-            finally:
-                backend.root.stop()
-                await backend.root.wait_ended()
+        serving = asyncio.create_task(_serve(settings, stop))
+        stopping = asyncio.create_task(stop.requested.wait())
+        await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if not stop.in_order:
+            serving.cancel()  # still waiting for a database, say: nothing has begun
+        try:
+            return await serving
+        except asyncio.CancelledError:
+            return DONE
 
 
-def _refuse_demo_data(settings: Settings) -> None:
-    """A shop must not begin with the play money of a demo."""
-    imitated = is_loopback(urlsplit(settings.telegram.api_base or "").hostname or "")
-    demo = settings.data_dir / DEMO_FOLDER
-    if settings.database.url is None and demo.exists() and not imitated:
-        raise SettingsError(
-            [f"data_dir: {settings.data_dir} holds the data of a demo; choose another"]
-        )
+async def _serve(settings: Settings, stop: "Stop") -> int:
+    async with wire(settings) as backend:
+        stop.in_order = True
+        backend.root.begin_life("root")
+        log.info("backend_ready")
+        try:
+            return await _until_the_end(backend, stop.requested)
+        finally:
+            backend.root.stop()
+            await backend.root.wait_ended()
 
 
 async def _until_the_end(backend: Backend, stop: asyncio.Event) -> int:
@@ -68,13 +66,25 @@ async def _until_the_end(backend: Backend, stop: asyncio.Event) -> int:
         asyncio.create_task(stop.wait()): DONE,
         asyncio.create_task(_until_taken_over(backend.database)): FAILED,
         asyncio.create_task(backend.root.wait_ended()): GAVE_UP,
+        asyncio.create_task(_until_refused(backend.door)): FAILED,
     }
     done, waiting = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
     for task in waiting:
         task.cancel()
+    for task in done:
+        task.result()
     status = max(ends[task] for task in done)
     log.info("backend_stops", status=status, taken_over=backend.database.fenced.is_set())
     return status
+
+
+async def _until_refused(door: TelegramDoor) -> None:
+    """Beside the tree: a Telegram that does not answer keeps nothing else waiting."""
+    try:
+        await door.introduce()
+    except TokenRefused:
+        raise SettingsError(["telegram.token: Telegram does not know it"]) from None
+    await asyncio.Event().wait()
 
 
 async def _until_taken_over(database: Database) -> None:
@@ -89,15 +99,23 @@ async def _until_taken_over(database: Database) -> None:
                 await database.fenced.wait()
 
 
+@dataclass(slots=True)
+class Stop:
+    """A wish to end. `in_order` once there is something to be stopped in order."""
+
+    requested: asyncio.Event
+    in_order: bool = False
+
+
 @contextmanager
-def _stop_signals() -> Iterator[asyncio.Event]:
-    """Set at SIGTERM or SIGINT; a second signal ends the program at once."""
-    stop = asyncio.Event()
+def _stop_signals() -> Iterator[Stop]:
+    """Heard at SIGTERM or SIGINT; a second signal ends the program at once."""
+    stop = Stop(asyncio.Event())
     loop = asyncio.get_running_loop()
     numbers = (signal.SIGTERM, signal.SIGINT)
 
     def heard() -> None:
-        stop.set()
+        stop.requested.set()
         for number in numbers:
             loop.remove_signal_handler(number)
 

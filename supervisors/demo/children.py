@@ -16,6 +16,8 @@ STOP_DEADLINE_S = 20.0
 OWN_WORDS = "tollgate: "
 
 
+#: The environment outranks the demo's own values, but for these.
+NOT_FOR_DEMOS = ("TOLLGATE_TELEGRAM", "TOLLGATE_NODES")
 #: linux/prctl.h
 PR_SET_PDEATHSIG = 1
 
@@ -24,6 +26,11 @@ def _end_with_parent() -> None:
     """Runs in the child: a demo that is killed leaves no program behind."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _environment() -> dict[str, str]:
+    """The demo's own, less what would lead a demo to somebody's bot or nodes."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(NOT_FOR_DEMOS)}
 
 
 class ChildFailed(Exception):  # noqa: N818 - what happened
@@ -59,7 +66,7 @@ class ChildProgram:
                 # Ctrl-C reaches the demo alone, which stops its children in order.
                 start_new_session=True,
                 preexec_fn=_end_with_parent,
-                env={**os.environ, "PYTHONUNBUFFERED": "1"},
+                env=_environment(),
             )
 
     async def ended(self) -> ChildFailed:

@@ -1,15 +1,17 @@
 """The demo's two programs, started at once: their imports take longer than everything else."""
 
 import asyncio
+import fcntl
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from config.network import split_address
 from config.settings import DEMO_FOLDER, DemoSettings
 from storage.embedded import FOLDER as POSTGRES_FOLDER
+from storage.embedded import stop_left_behind
 from supervisors.demo.children import ChildProgram
 from supervisors.demo.errors import DemoError
 from supervisors.demo.files import SERVER_NAME, DemoFiles, prepare_files
@@ -44,8 +46,10 @@ async def demo_programs(settings: DemoSettings) -> AsyncIterator[Programs]:
     listen = settings.demo.listen
     _refuse_real_data(data_dir)
     _refuse_taken_port(listen)
-    files = _files(data_dir, listen)
     async with AsyncExitStack() as stack:
+        stack.enter_context(_only_demo_of(data_dir))
+        files = _files(data_dir, listen)
+        stack.push_async_callback(asyncio.to_thread, stop_left_behind, data_dir / POSTGRES_FOLDER)
         await _camouflage(files, stack)
         node = ChildProgram(
             "the node service",
@@ -89,6 +93,21 @@ def _refuse_real_data(data_dir: Path) -> None:
             f"data_dir: {data_dir} holds the data of a real back-end; "
             "choose another: TOLLGATE_DATA_DIR=./demo-data tollgate demo"
         )
+
+
+@contextmanager
+def _only_demo_of(data_dir: Path) -> Iterator[None]:
+    """Two demos would write each other's files; the lock goes with the process."""
+    folder = data_dir / DEMO_FOLDER
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / "lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield
+    except BlockingIOError:
+        raise DemoError(f"data_dir: another demo runs in {data_dir}") from None
+    except OSError as error:
+        raise DemoError(f"data_dir: {folder}: {error.strerror}") from None
 
 
 def _refuse_taken_port(listen: str) -> None:
