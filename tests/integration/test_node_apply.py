@@ -152,3 +152,21 @@ async def test_nothing_is_left_of_locks_and_counts(applier: Applier) -> None:
 
     assert applier.under_way == 0
     assert len(applier._locks) == 0
+
+
+async def test_a_change_whose_caller_left_keeps_its_turn(applier: Applier, xray: SlowXray) -> None:
+    """Given up halfway, an addition could reach Xray after the removal that followed it."""
+    xray.held[A] = asyncio.Event()
+    put = asyncio.create_task(applier.change(A, Wish(1, present=True), deadline=math.inf))
+    while not xray.calls:
+        await asyncio.wait({put}, timeout=0.005)
+    put.cancel()
+    await asyncio.wait({put})
+    remove = asyncio.create_task(applier.change(A, Wish(2, present=False), deadline=math.inf))
+    await applier.change(B, Wish(1, present=True), deadline=math.inf)
+
+    assert applier.under_way == 2
+    xray.held[A].set()
+
+    assert await remove
+    assert xray.inside == {str(B)}

@@ -1,7 +1,10 @@
 """The HTTP API as any caller sees it: codes, problems, the key, limits, deadlines."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import os
+import signal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -10,11 +13,12 @@ import aiohttp
 import pytest
 from pydantic import SecretStr
 
-from tests.integration.node_fixtures import Files, fresh_files, running
+from tests.integration.node_fixtures import Files, fresh_files, running, xray_children
 from xray_api.contract import PROBLEM_TYPE
 from xray_api.node import apply
 
 OTHER_KEY = "the-second-key-of-a-rotation"
+IN_300_MS = {"X-Deadline-Ms": "300"}
 
 
 @pytest.fixture
@@ -250,3 +254,74 @@ async def test_a_full_queue_is_told_and_changes_nothing(
 
     async with http.get(path) as response:
         assert response.status == 404
+
+
+@contextmanager
+def hung_xray() -> Iterator[None]:
+    """The Xray of this process lives and does not answer."""
+    (pid,) = xray_children()
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+async def assert_out_of_time(response: aiohttp.ClientResponse) -> None:
+    """The caller's deadline ended it; one of the node's own would say something else."""
+    assert response.status == 503
+    body = await problem(response)
+    assert (body["type"], body["detail"]) == ("unavailable", "there was not time enough left")
+
+
+async def test_a_hung_xray_does_not_outlast_the_deadline(
+    http: aiohttp.ClientSession, epoch: str
+) -> None:
+    body = {"gen": 1, "epoch": epoch}
+    with hung_xray():
+        async with http.put(f"/v1/users/{uuid4()}", json=body, headers=IN_300_MS) as response:
+            await assert_out_of_time(response)
+        async with http.get("/v1/users", headers=IN_300_MS) as response:
+            await assert_out_of_time(response)
+        async with http.get("/readyz", headers=IN_300_MS) as response:
+            assert response.status == 503
+            account = await response.json()
+
+    assert account["epoch"] == epoch  # told in full, as by any node that is not ready
+    assert account["reasons"] == ["Xray does not answer its API: not in the time given"]
+
+
+async def test_the_wait_for_a_turn_ends_with_the_deadline(
+    http: aiohttp.ClientSession, epoch: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another change of the same user holds his turn; nothing is changed afterwards either."""
+    user = uuid4()
+    turn = asyncio.Lock()
+    monkeypatch.setattr(apply.Applier, "_lock", lambda *_: turn)
+    body = {"gen": 1, "epoch": epoch}
+    async with (
+        asyncio.timeout(30),
+        turn,
+        http.put(f"/v1/users/{user}", json=body, headers=IN_300_MS) as response,
+    ):
+        await assert_out_of_time(response)
+    async with http.put(f"/v1/users/{uuid4()}", json=body) as response:
+        assert response.status == 200  # its turn came after the other's
+
+    async with http.get(f"/v1/users/{user}") as response:
+        assert response.status == 404
+
+
+async def test_a_body_that_stalls_is_answered(files: Files) -> None:
+    host, port = files.url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(
+        f"PUT /v1/users/{uuid4()} HTTP/1.1\r\nHost: n\r\nX-API-Key: {files.api_key}\r\n"
+        "X-Deadline-Ms: 300\r\nContent-Length: 99\r\n\r\n{".encode()
+    )
+
+    async with asyncio.timeout(30):
+        assert b" 503 " in await reader.readline()
+
+    writer.close()
+    await writer.wait_closed()

@@ -56,7 +56,7 @@ class Applier:
         self._hot: HotApi | None = None
         self._equal = False
         self._locks: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
-        self._under_way = 0
+        self._under_way: set[asyncio.Task[bool]] = set()
         #: Set when a difference is suspected, to have it mended at once.
         self.suspicion = asyncio.Event()
 
@@ -68,7 +68,7 @@ class Applier:
     @property
     def under_way(self) -> int:
         """Changes that wait or run."""
-        return self._under_way
+        return len(self._under_way)
 
     @property
     def hot(self) -> HotApi | None:
@@ -90,6 +90,9 @@ class Applier:
     ) -> bool:
         """Make a wish durable and true of the running Xray.
 
+        A cancelled change that has begun is finished all the same: given up halfway, it could
+        reach Xray after the next one of the same user.
+
         Args:
             uuid: the user.
             asked: the wish.
@@ -102,14 +105,12 @@ class Applier:
         Raises:
             Refused: in one of its kinds. Of these only `NotPossible` can follow a stored wish.
         """
-        if self._under_way >= QUEUE_LIMIT:
+        if self.under_way >= QUEUE_LIMIT:
             raise QueueFull("the write queue is full")
-        self._under_way += 1
-        try:
-            async with self._lock(uuid):
-                return await self._change(uuid, asked, deadline, writer)
-        finally:
-            self._under_way -= 1
+        change = asyncio.create_task(self._change(uuid, asked, deadline, writer))
+        self._under_way.add(change)
+        change.add_done_callback(self._under_way.discard)
+        return await asyncio.shield(change)
 
     async def mend(self) -> None:
         """List, compare and correct, removals first.
@@ -133,6 +134,12 @@ class Applier:
             self._equal = True
 
     async def _change(
+        self, uuid: UUID, asked: Wish, deadline: float, writer: Writer | None
+    ) -> bool:
+        async with self._lock(uuid):
+            return await self._change_in_turn(uuid, asked, deadline, writer)
+
+    async def _change_in_turn(
         self, uuid: UUID, asked: Wish, deadline: float, writer: Writer | None
     ) -> bool:
         if not self.ready:

@@ -35,9 +35,13 @@ class Accountant:
     allow_private_targets: bool
     since: float
 
-    async def account(self) -> Readiness:
-        """Whether changes and links are to be trusted now, and if not, why."""
-        seen = await self._observe()
+    async def account(self, within_s: float) -> Readiness:
+        """Whether changes and links are to be trusted now, and if not, why.
+
+        Args:
+            within_s: how long Xray may take to answer.
+        """
+        seen = await self._observe(within_s)
         writer = self.store.writer
         return Readiness(
             ready=not seen.reasons,
@@ -59,16 +63,19 @@ class Accountant:
             ),
         )
 
-    async def _observe(self) -> _Observed:
+    async def _observe(self, within_s: float) -> _Observed:
         hot = self.applier.hot
         if hot is None:
             return _Observed(reasons=(self.keeper.reason or "Xray is starting",))
         try:
-            uptime_s = await hot.uptime()
-            inbounds = await hot.inbounds()
-            users = await hot.count()
-        except HotApiError as error:
-            return _Observed(reasons=(f"Xray does not answer its API: {error}",))
+            async with asyncio.timeout(within_s):
+                uptime_s = await hot.uptime()
+                inbounds = await hot.inbounds()
+                users = await hot.count()
+        except (HotApiError, TimeoutError) as error:
+            self.applier.suspicion.set()
+            reason = str(error) or "not in the time given"
+            return _Observed(reasons=(f"Xray does not answer its API: {reason}",))
         reasons = []
         if not self.applier.ready:
             reasons.append("the users of Xray are being compared with the store")

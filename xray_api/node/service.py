@@ -41,6 +41,8 @@ from xray_api.node.store import Store
 #: For callers that do not say how long they wait.
 DEFAULT_DEADLINE_S = 30.0
 RETRY_AFTER_S = 1
+#: Of a caller's time, what `/readyz` may spend on Xray; the rest is for the account itself.
+OBSERVING_SHARE = 0.8
 
 _OPEN_PATHS = frozenset({"/healthz"})
 _USER_UUID: TypeAdapter[UUID] = TypeAdapter(UserUuid)
@@ -72,7 +74,7 @@ class Service:
     def app(self) -> web.Application:
         """The aiohttp application."""
         app = web.Application(
-            middlewares=[_problems, self._check_key, _read_deadline],
+            middlewares=[_problems, self._check_key, _keep_deadline],
             client_max_size=MAX_BODY_BYTES,
         )
         app.add_routes(
@@ -91,9 +93,10 @@ class Service:
         """The process answers."""
         return _json(Health())
 
-    async def readyz(self, _: web.Request) -> web.Response:
+    async def readyz(self, request: web.Request) -> web.Response:
         """Whether the node can be trusted with changes."""
-        readiness = await self.accountant.account()
+        left_s = request[_DEADLINE] - asyncio.get_running_loop().time()
+        readiness = await self.accountant.account(left_s * OBSERVING_SHARE)
         return _json(readiness, status=200 if readiness.ready else 503)
 
     async def put(self, request: web.Request) -> web.Response:
@@ -203,15 +206,21 @@ async def _problems(request: web.Request, handler: Handler) -> web.StreamRespons
 
 
 @web.middleware
-async def _read_deadline(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def _keep_deadline(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Whatever a request waits for, its body included, it waits no longer than its caller."""
     text = request.headers.get(DEADLINE_HEADER, str(int(DEFAULT_DEADLINE_S * 1000)))
     if not re.fullmatch(r"[0-9]{1,9}", text):
         errors = (f"{DEADLINE_HEADER}: must be a whole number of milliseconds",)
         raise _Problem(422, Problem.INVALID, "the request is not valid", errors=errors)
     if int(text) == 0:
         raise _unavailable("there was no time left")
-    request[_DEADLINE] = asyncio.get_running_loop().time() + int(text) / 1000
-    return await handler(request)
+    deadline = asyncio.get_running_loop().time() + int(text) / 1000
+    request[_DEADLINE] = deadline
+    try:
+        async with asyncio.timeout_at(deadline):
+            return await handler(request)
+    except TimeoutError:
+        raise _unavailable("there was not time enough left") from None
 
 
 def _uuid(request: web.Request) -> UUID:
