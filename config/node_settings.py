@@ -44,7 +44,12 @@ BACKEND_SECTIONS = frozenset(
 )
 
 
-def _checked_engine(value: str) -> str:
+def checked_engine(value: str) -> str:
+    """The value of `node.xray`, if it is one.
+
+    Raises:
+        ValueError: it is not.
+    """
     if value == "embedded" or (value.startswith("binary:") and value != "binary:"):
         return value
     if value.startswith("systemd:"):
@@ -63,6 +68,8 @@ class NodeSection(BaseModel):
     api_keys: tuple[SecretStr, ...] = Field(min_length=1)
     tls_cert: Path | None = None
     tls_key: Path | None = None
+    #: Lets the API leave this machine without TLS: a TLS proxy stands in front of the node.
+    allow_plain_http: bool = False
     #: The host that stands in links.
     public_host: str = Field(min_length=1)
     #: The port that stands in links; the inbound's own when empty.
@@ -72,7 +79,7 @@ class NodeSection(BaseModel):
     #: The operator's Xray template.
     xray_config: Path
     #: Which Xray runs: `embedded` (the wheel) or `binary:<path>`.
-    xray: Annotated[str, AfterValidator(_checked_engine)] = "embedded"
+    xray: Annotated[str, AfterValidator(checked_engine)] = "embedded"
     #: Lets users reach loopback and private addresses through the node: demo and tests alone.
     allow_private_targets: bool = False
 

@@ -14,6 +14,7 @@ import pytest
 import structlog
 from pydantic import SecretStr
 
+from config.settings import NodeEntry
 from tests.integration.node_fixtures import Files, free_port, make_files, running
 from xray_api.node.errors import NodeStartError
 from xray_api.node.init import InitError, InitOptions, MissingOptions, init_node
@@ -79,6 +80,7 @@ def test_nothing_is_overwritten(tmp_path: Path, existing: str) -> None:
         ({"port": 0}, "port"),
         ({"public_host": "a b"}, "--public-host"),
         ({"listen": "here"}, "--listen"),
+        ({"xray": "foo"}, "--xray: must be embedded or binary:<path>"),
     ],
 )
 def test_wrong_options_are_named(tmp_path: Path, change: dict[str, Any], reason: str) -> None:
@@ -86,6 +88,8 @@ def test_wrong_options_are_named(tmp_path: Path, change: dict[str, Any], reason:
 
     with pytest.raises(InitError, match=reason):
         init_node(InitOptions(directory=tmp_path / "node", **{**good, **change}))
+
+    assert not (tmp_path / "node").exists()
 
 
 def test_a_public_node_is_announced_by_https(tmp_path: Path) -> None:
@@ -105,6 +109,34 @@ def test_a_public_node_is_announced_by_https(tmp_path: Path) -> None:
     (inbound,) = template["inbounds"]
     assert inbound["listen"] == "0.0.0.0"  # noqa: S104 - the example is public
     assert inbound["streamSettings"]["realitySettings"]["serverNames"] == ["www.example.com"]
+
+
+def test_a_public_node_is_told_that_it_needs_a_certificate(tmp_path: Path) -> None:
+    """What the lines say holds: with the # removed they are the settings."""
+    lines = init_node(
+        InitOptions(
+            directory=tmp_path,
+            listen="0.0.0.0:8090",
+            public_host="vpn.example.com",
+            dest="www.example.com:443",
+        )
+    )
+
+    assert "# The node needs a certificate for this url" in lines
+    text = (tmp_path / "node.toml").read_text()
+    for name in ("tls_cert", "tls_key"):
+        assert name not in tomllib.loads(text)["node"]
+        assert name in tomllib.loads(text.replace("# tls_", "tls_"))["node"]
+
+
+@pytest.mark.parametrize(
+    "host", ["a-very-long-name-of-a-host.vpn.example.com", f"{'x' * 31}.example.com", "10.0.0.1"]
+)
+def test_the_id_is_one_that_the_back_end_takes(tmp_path: Path, host: str) -> None:
+    lines = init_node(InitOptions(directory=tmp_path, public_host=host, dest="www.example.com:443"))
+
+    (node,) = tomllib.loads(lines)["nodes"]
+    assert NodeEntry.model_validate(node).id == node["id"]
 
 
 def reality_of(files: Files) -> dict[str, Any]:
@@ -180,6 +212,28 @@ async def test_files_that_are_not_there(node_files: Files, tmp_path: Path) -> No
     assert tls.startswith("node.tls_cert, node.tls_key: ")
     in_a_file = node_files.template_file / "state"
     assert "node.state_dir: " in await refusal(node_files, state_dir=in_a_file)
+
+
+async def test_beyond_this_machine_the_api_needs_tls(node_files: Files) -> None:
+    line = await refusal(node_files, listen=f"0.0.0.0:{free_port()}")
+
+    assert line.startswith("node.listen: 0.0.0.0:")
+    for name in ("node.tls_cert", "node.tls_key", "node.allow_plain_http"):
+        assert name in line
+    assert "\n" not in line
+
+
+async def test_plain_http_before_a_proxy_is_told_at_every_start(
+    node_files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if it were public: nothing in these tests listens beyond this machine."""
+    monkeypatch.setattr("xray_api.node.run.is_loopback", lambda _: False)
+    with structlog.testing.capture_logs() as logs:
+        async with running(node_files.settings(allow_plain_http=True)):
+            pass
+
+    warnings = [log for log in logs if log["event"] == "plain_http_allowed"]
+    assert [log["log_level"] for log in warnings] == ["warning"]
 
 
 async def test_a_host_that_cannot_stand_in_a_link(node_files: Files) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from config.network import is_loopback, split_address
+from config.node_settings import checked_engine
 from xray_api.node.config import TemplateError, read_template
 from xray_api.node.keys import hashed, new_api_key, new_private_key, new_short_id
 from xray_api.node.links import Links, NoLinkError
@@ -17,6 +18,8 @@ TEMPLATE_FILE = "xray.json"
 STATE_FOLDER = "state"
 DEFAULT_LISTEN = "127.0.0.1:8090"
 DEFAULT_PORT = 443
+#: The back-end takes no longer ids of nodes.
+LONGEST_ID = 32
 
 
 class InitError(Exception):
@@ -76,6 +79,7 @@ def init_node(options: InitOptions) -> str:
     """
     if options.missing() or options.public_host is None or options.dest is None:
         raise MissingOptions(options.missing())
+    _check_engine(options.xray)
     api_key = new_api_key()
     template = _template(options, options.public_host, options.dest)
     files = {
@@ -84,6 +88,13 @@ def init_node(options: InitOptions) -> str:
     }
     _write_new(options.directory, files)
     return _nodes_lines(options, options.public_host, api_key)
+
+
+def _check_engine(xray: str) -> None:
+    try:
+        checked_engine(xray)
+    except ValueError as error:
+        raise InitError(f"--xray: {error}") from None
 
 
 def _template(options: InitOptions, public_host: str, dest: str) -> str:
@@ -143,19 +154,38 @@ def _settings(options: InitOptions, public_host: str, api_key: str) -> str:
             "# Kept hashed; the key itself is in the back-end's settings.",
             f"api_keys = [{_quoted(hashed(api_key))}]",
             *lines,
+            *_tls_lines(options),
             "",
         ]
     )
 
 
+def _tls_lines(options: InitOptions) -> list[str]:
+    if _is_local(options):
+        return []
+    return [
+        "# The API listens beyond this machine, so the node does not start without a certificate:",
+        "# write the files' names and remove the # before both lines. With a TLS proxy in front of",
+        "# the node, write allow_plain_http = true instead.",
+        '# tls_cert = "/path/to/fullchain.pem"',
+        '# tls_key = "/path/to/privkey.pem"',
+    ]
+
+
+def _is_local(options: InitOptions) -> bool:
+    return is_loopback(split_address(options.listen)[0])
+
+
 def _nodes_lines(options: InitOptions, public_host: str, api_key: str) -> str:
-    host, port = split_address(options.listen)
-    # The back-end talks plain HTTP to this machine alone; elsewhere the node needs tls_cert.
-    local = is_loopback(host)
+    _, port = split_address(options.listen)
+    # The back-end talks plain HTTP to this machine alone.
+    local = _is_local(options)
     url = f"http://{options.listen}" if local else f"https://{_bracketed(public_host)}:{port}"
+    hint = f"# The node needs a certificate for this url: see tls_cert in its {SETTINGS_FILE}."
     return "\n".join(
         [
             "[[nodes]]",
+            *([] if local else [hint]),
             f"id = {_quoted(_slug(public_host))}",
             f"title = {_quoted(public_host)}",
             f"url = {_quoted(url)}",
@@ -194,7 +224,8 @@ def _bracketed(host: str) -> str:
 
 
 def _slug(host: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", host.lower()).strip("-") or "node"
+    words = re.sub(r"[^a-z0-9]+", "-", host.lower()).strip("-")
+    return words[:LONGEST_ID].rstrip("-") or "node"
 
 
 def _quoted(text: str) -> str:

@@ -12,7 +12,7 @@ from functools import partial
 import structlog
 from aiohttp import web
 
-from config.network import split_address
+from config.network import is_loopback, split_address
 from config.node_settings import NodeSection, NodeSettings
 from xray_api.node.apply import Applier
 from xray_api.node.config import TemplateError, read_template, render
@@ -118,6 +118,7 @@ def _links(node: NodeSection, template: Template) -> Links:
 
 def _tls(node: NodeSection) -> ssl.SSLContext | None:
     if node.tls_cert is None or node.tls_key is None:
+        _check_plain_http(node)
         return None
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     try:
@@ -125,6 +126,18 @@ def _tls(node: NodeSection) -> ssl.SSLContext | None:
     except (OSError, ssl.SSLError) as error:
         raise NodeStartError(f"node.tls_cert, node.tls_key: {error}") from None
     return context
+
+
+def _check_plain_http(node: NodeSection) -> None:
+    if is_loopback(split_address(node.listen)[0]):
+        return
+    if not node.allow_plain_http:
+        raise NodeStartError(
+            f"node.listen: {node.listen}: others than this machine would be answered without "
+            "TLS; set node.tls_cert and node.tls_key, or node.allow_plain_http = true if a TLS "
+            "proxy is in front of the node"
+        )
+    _log.warning("plain_http_allowed", setting="node.allow_plain_http", listen=node.listen)
 
 
 def _listener(address: str) -> socket.socket:
