@@ -6,7 +6,7 @@ from enum import StrEnum
 from bot.gateways.payload import InvoiceClaim
 from bot.gateways.stars import CURRENCY
 from config.plans import Plans
-from storage.rows import PurchaseStatus, QuoteRow, UserStatus
+from storage.rows import PurchaseRow, PurchaseStatus, QuoteRow, SubscriptionStatus, UserStatus
 
 PAYABLE = frozenset({PurchaseStatus.CREATED, PurchaseStatus.AWAITING_PAYMENT})
 
@@ -20,6 +20,7 @@ class Refusal(StrEnum):
     ALREADY_PAID = "checkout-already-paid"
     CLOSED = "checkout-closed"
     PRICE_CHANGED = "checkout-price-changed"
+    UNDER_WAY = "checkout-under-way"
     TRY_AGAIN = "checkout-try-again"
 
 
@@ -45,7 +46,11 @@ class Offer:
 
 
 def decide_checkout(
-    claim: InvoiceClaim | None, quote: QuoteRow | None, offer: Offer, plans: Plans
+    claim: InvoiceClaim | None,
+    quote: QuoteRow | None,
+    offer: Offer,
+    plans: Plans,
+    nodes: frozenset[str],
 ) -> Approve | Refuse:
     """Answer a pre-checkout question.
 
@@ -54,10 +59,11 @@ def decide_checkout(
         quote: the order as it stands now, None when there is none.
         offer: what Telegram is about to charge.
         plans: what is sold today.
+        nodes: ids of the nodes that there are today.
     """
     if claim is None or quote is None or not _same_order(claim, quote, offer):
         return Refuse(reason=Refusal.NOT_YOURS)
-    refusal = _refusal(quote, offer, plans)
+    refusal = _refusal(quote, offer, plans, nodes)
     return Approve() if refusal is None else Refuse(reason=refusal)
 
 
@@ -70,10 +76,9 @@ def _same_order(claim: InvoiceClaim, quote: QuoteRow, offer: Offer) -> bool:
     )
 
 
-def _refusal(quote: QuoteRow, offer: Offer, plans: Plans) -> Refusal | None:
+def _refusal(quote: QuoteRow, offer: Offer, plans: Plans, nodes: frozenset[str]) -> Refusal | None:
     order = quote.purchase
-    plan = plans.get(order.plan_id)
-    if quote.user_status is not UserStatus.ACTIVE:
+    if _shut_out(quote):
         return Refusal.NOT_SOLD_TO_YOU
     if order.status is PurchaseStatus.PAID:
         return Refusal.ALREADY_PAID
@@ -81,6 +86,16 @@ def _refusal(quote: QuoteRow, offer: Offer, plans: Plans) -> Refusal | None:
         return Refusal.CLOSED
     if (offer.currency, offer.total) != (order.currency, order.price):
         return Refusal.PRICE_CHANGED
-    if plan is None or (CURRENCY, plan.price_stars) != (order.currency, order.price):
-        return Refusal.PRICE_CHANGED
-    return None
+    return None if _still_sold(order, plans, nodes) else Refusal.PRICE_CHANGED
+
+
+def _shut_out(quote: QuoteRow) -> bool:
+    suspended = quote.subscription_status is SubscriptionStatus.SUSPENDED
+    return suspended or quote.user_status is not UserStatus.ACTIVE
+
+
+def _still_sold(order: PurchaseRow, plans: Plans, nodes: frozenset[str]) -> bool:
+    plan = plans.get(order.plan_id)
+    if plan is None or order.node_id not in nodes:
+        return False
+    return (CURRENCY, plan.price_stars) == (order.currency, order.price)

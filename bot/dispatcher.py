@@ -28,6 +28,7 @@ def build_dispatcher(
     users: Users,
     queries: Queries,
     plans: Plans,
+    nodes: frozenset[str],
     texts: Texts,
     signer: PayloadSigner,
     admins: tuple[int, ...],
@@ -42,6 +43,7 @@ def build_dispatcher(
         users: the actors of all users.
         queries: reads of rows.
         plans: what is sold.
+        nodes: ids of the nodes that buyers may be put on.
         texts: what the bot says.
         signer: signs invoices, and knows them again.
         admins: ids of the owners; they get questions about payments.
@@ -54,6 +56,7 @@ def build_dispatcher(
         users=users,
         queries=queries,
         plans=plans,
+        nodes=nodes,
         texts=texts,
         signer=signer,
         admins=admins,

@@ -30,7 +30,7 @@ class TokenRefused(Exception):  # noqa: N818 - what Telegram said
 class TelegramDoor:
     """Makes the actors that talk to Telegram; each call makes a new one."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - a collaborator each
         self,
         telegram: TelegramSection,
         *,
@@ -39,6 +39,7 @@ class TelegramDoor:
         queries: Queries,
         inbox: UpdateInbox,
         plans: Plans,
+        nodes: frozenset[str],
         keys: MasterKeys,
         weather: tuple[type[Exception], ...],
     ) -> None:
@@ -50,6 +51,7 @@ class TelegramDoor:
             users=users,
             queries=queries,
             plans=plans,
+            nodes=nodes,
             texts=self._texts,
             signer=PayloadSigner(keys),
             admins=telegram.admins,

@@ -6,7 +6,6 @@ aiogram's own polling acknowledges before handlers run, so a crash would lose a 
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Hashable
-from itertools import groupby
 from typing import Any
 
 import structlog
@@ -34,6 +33,8 @@ PAUSE_S = (0.5, 30.0)
 #: Updates read from the inbox at once.
 BATCH = 100
 SCAN_INTERVAL_S = 1.0
+#: Users worked for at once, so that a crowd leaves connections to money and to the node.
+LANES_AT_ONCE = 8
 #: An update whose handler fails so often is set aside.
 BUG_TRIES = 3
 #: Answers that Telegram does not take are repeated for about four minutes.
@@ -96,7 +97,7 @@ class TelegramIntake(AsyncioActor):
 class InboxWorker(AsyncioActor):
     """Works on accepted updates: one user's in order, different users' side by side.
 
-    Pre-checkout questions have no lane and wait behind nothing.
+    Money has no lane and waits behind nothing.
     """
 
     def __init__(self, inbox: UpdateInbox, dispatch: Callable[[InboxRow], Awaitable[Any]]) -> None:
@@ -114,17 +115,27 @@ class InboxWorker(AsyncioActor):
     async def on_tick(self, message: Tick) -> None:
         """Start on every lane that has work and is not being worked on."""
         del message
-        rows = await self.inbox.waiting(BATCH, list(self._lanes), list(self._alone))
-        for lane, found in groupby(sorted(rows, key=_order), key=_lane):
-            theirs = list(found)
-            if theirs[0].lane is None:
-                self._alone.add(theirs[0].seq)
+        lanes: dict[Hashable, list[InboxRow]] = {}
+        for row in await self.inbox.waiting(BATCH, list(self._lanes), list(self._alone)):
+            lanes.setdefault(_lane(row), []).append(row)
+        for rows in lanes.values():
+            if rows[0].lane is None:
+                self._alone.add(rows[0].seq)
+            elif len(self._lanes) < LANES_AT_ONCE:
+                self._lanes.add(rows[0].lane)
             else:
-                self._lanes.add(theirs[0].lane)
-            self.spawn(self._work(theirs), f"lane-{lane}")
+                continue  # whoever finishes looks again
+            self.spawn(self._work(rows), f"update-{rows[0].source_id}")
 
     async def _scan(self) -> None:
+        resumed = False
         while True:
+            try:
+                if not resumed:
+                    await self.inbox.resume()
+                    resumed = True
+            except self.weather as outage:
+                log.warning("inbox_waits", reason=str(outage))
             self.wake_self()
             await self.clock.sleep(SCAN_INTERVAL_S)
 
@@ -152,6 +163,10 @@ class InboxWorker(AsyncioActor):
         self.wake_self()
 
     async def _work_on(self, row: InboxRow) -> bool:
+        if row.attempts >= TELEGRAM_TRIES:  # begun again and again, and never to an end
+            log.error("update_never_ends", update=row.source_id, attempts=row.attempts)
+            await self.inbox.quarantine(row, "never ended")
+            return True
         await self.inbox.begin(row)
         with structlog.contextvars.bound_contextvars(update=row.source_id):
             try:
@@ -159,6 +174,10 @@ class InboxWorker(AsyncioActor):
             except self.weather as outage:
                 log.warning("update_postponed", reason=str(outage))
                 await self.inbox.release(row, after_s=WEATHER_WAIT_S, counts=False)
+                return False
+            except TelegramRetryAfter as limit:
+                log.warning("update_postponed", reason="flood limit", after_s=limit.retry_after)
+                await self.inbox.release(row, after_s=limit.retry_after, counts=False)
                 return False
             except TelegramAPIError as refusal:
                 return await self._again(row, refusal, TELEGRAM_TRIES)
@@ -194,8 +213,14 @@ def raw_update(bot_id: int, update: dict[str, Any]) -> RawUpdate:
 
 
 def lane_of(update: dict[str, Any]) -> int | None:
-    """Whose update it is; None for a pre-checkout question, which waits behind nothing."""
+    """Whose update it is; None for money, which waits behind nothing.
+
+    A payment needs no order among its user's updates: the user's actor and its key give that.
+    """
     if "pre_checkout_query" in update:
+        return None
+    message = update.get("message")
+    if isinstance(message, dict) and "successful_payment" in message:
         return None
     for content in update.values():
         if isinstance(content, dict):
@@ -207,7 +232,3 @@ def lane_of(update: dict[str, Any]) -> int | None:
 
 def _lane(row: InboxRow) -> Hashable:
     return row.lane if row.lane is not None else ("alone", row.seq)
-
-
-def _order(row: InboxRow) -> tuple[bool, int, int]:
-    return (row.lane is not None, row.lane or 0, row.seq)

@@ -38,6 +38,10 @@ class Queries(Protocol):
         """An order as it stands now."""
         ...
 
+    async def approve(self, purchase_id: UUID, query_id: str) -> bool:
+        """Let a payment happen, unless another one of the same order is under way."""
+        ...
+
     async def reachable(self, user_id: int, *, reachable: bool) -> None:
         """Note that a user blocked the bot, or came back."""
         ...
@@ -80,6 +84,10 @@ class UpdateInbox(Protocol):
 
     async def release(self, row: InboxRow, *, after_s: float, counts: bool) -> None:
         """Try again after a while. `counts` is false for weather, which poisons nothing."""
+        ...
+
+    async def resume(self) -> None:
+        """Try payments again that were set aside."""
         ...
 
     async def quarantine(self, row: InboxRow, reason: str) -> None:

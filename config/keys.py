@@ -35,6 +35,10 @@ class MasterKeys:
             for secret in self._secrets
         )
 
+    def fingerprints(self) -> tuple[str, ...]:
+        """What tells the master secrets apart without telling them, in their order."""
+        return tuple(key.hex()[:16] for key in self.derive("fingerprint"))
+
     def __repr__(self) -> str:
         return f"MasterKeys({len(self._secrets)})"
 

@@ -14,7 +14,7 @@ from config.network import BaseUrl, ListenAddress, is_loopback, split_address
 NODE_SECTIONS = frozenset({"node"})
 
 #: A bot token as @BotFather gives it.
-TOKEN = re.compile(r"[0-9]+:[A-Za-z0-9_-]{10,}")
+TOKEN = re.compile(r"[0-9]+:[A-Za-z0-9_-]+")
 
 CONFIG_FOLDER = Path(__file__).parent
 
@@ -37,6 +37,11 @@ class TelegramSection(Section):
     mode: Literal["polling"] = "polling"
     #: Numeric ids of the owners.
     admins: tuple[int, ...] = ()
+
+    @property
+    def bot_id(self) -> int:
+        """The bot's number, which never changes; the rest of the token may."""
+        return int(self.token.get_secret_value().partition(":")[0])
 
     @field_validator("token")
     @classmethod
@@ -129,7 +134,7 @@ class NodeEntry(Section):
 
 
 class ProvisionerSection(Section):
-    """How node calls are made and repeated; seconds. Numbers: see ARCHITECTURE.md, Retry."""
+    """How node calls are made and repeated, in seconds; see `actors/provisioner`."""
 
     attempt_timeout_s: float = Field(default=4.0, gt=0, le=30)
     concurrency: int = Field(default=8, ge=1, le=64)

@@ -15,13 +15,14 @@ from storage.rows import (
 )
 
 COLUMNS = """uuid, subscription_id, node_id, desired, gen, applied_gen, first_applied_at, replaces,
-    link_enc, attempts, last_class"""
+    link_enc, attempts, last_class, quarantined_at IS NOT NULL AS quarantined"""
 
 OF_SUBSCRIPTION = f"""
 SELECT {COLUMNS} FROM credentials WHERE subscription_id = $1 ORDER BY created_at DESC
 """  # noqa: S608 - a constant of ours
 ADD = """
-INSERT INTO credentials (uuid, subscription_id, node_id, desired) VALUES ($1, $2, $3, 'present')
+INSERT INTO credentials (uuid, subscription_id, node_id, desired, replaces)
+VALUES ($1, $2, $3, 'present', $4)
 """
 #: A quarantine was of the wish before this one.
 RAISE = """
@@ -50,9 +51,10 @@ QUARANTINE = """
 UPDATE credentials SET quarantined_at = now(), last_class = $3
 WHERE uuid = $1 AND gen = $2 AND applied_gen < gen
 """
+#: What was set aside is tried again too: a new release, or a mended node, may take it.
 RESUME = """
-UPDATE credentials SET next_at = now()
-WHERE node_id = $1 AND applied_gen < gen AND quarantined_at IS NULL AND next_at > now()
+UPDATE credentials SET next_at = now(), quarantined_at = NULL
+WHERE node_id = $1 AND applied_gen < gen AND (quarantined_at IS NOT NULL OR next_at > now())
 """
 GENERATION = "SELECT gen FROM credentials WHERE uuid = $1"
 #: A node that lost its store is told everything again, under generations it cannot have seen.
@@ -127,7 +129,7 @@ async def wish(
 ) -> None:
     """Ask for a uuid to be let in."""
     if isinstance(wanted, NewCredential):
-        await connection.execute(ADD, wanted.uuid, subscription_id, wanted.node_id)
+        await connection.execute(ADD, wanted.uuid, subscription_id, wanted.node_id, wanted.replaces)
     else:
         await connection.execute(RAISE, wanted.uuid)
 
@@ -203,4 +205,5 @@ def credential_row(record: Any) -> CredentialRow:
         link_enc=record["link_enc"],
         attempts=record["attempts"],
         last_class=record["last_class"],
+        quarantined=record["quarantined"],
     )

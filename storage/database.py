@@ -143,6 +143,12 @@ class Database:
                     yield connection
 
     @asynccontextmanager
+    async def setup(self) -> AsyncIterator[Connection]:
+        """A transaction of a start, before the database is owned."""
+        async with self.read() as connection, connection.transaction():
+            yield connection
+
+    @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
         """A transaction of the owner; it commits at the end of the block.
 

@@ -40,6 +40,11 @@ WHERE source = $1 AND source_id = $2
 QUARANTINE = """
 UPDATE inbox SET quarantined_at = now(), reply = $3 WHERE source = $1 AND source_id = $2
 """
+#: Money and what precedes it; a new start may carry the release that can read it.
+RESUME = """
+UPDATE inbox SET quarantined_at = NULL, attempts = 0, next_at = now()
+WHERE quarantined_at IS NOT NULL AND lane IS NULL
+"""
 #: Telegram repeats nothing older than a day, and starts its numbers anew after a week of silence.
 PRUNE = "DELETE FROM inbox WHERE done_at < now() - interval '3 days'"
 
@@ -109,6 +114,11 @@ class PostgresInbox:
         """Set aside for an operator."""
         async with self._database.transaction() as connection:
             await connection.execute(QUARANTINE, row.source, row.source_id, reason)
+
+    async def resume(self) -> None:
+        """Try payments again that were set aside."""
+        async with self._database.transaction() as connection:
+            await connection.execute(RESUME)
 
     async def prune(self) -> None:
         """Forget what was done long ago."""

@@ -7,6 +7,10 @@ from storage.database import Connection
 from storage.rows import NodeRow
 
 ANNOUNCE = "INSERT INTO nodes (id) VALUES ($1) ON CONFLICT (id) DO NOTHING"
+FORGOTTEN = """
+SELECT node_id, count(*) AS users FROM credentials
+WHERE desired = 'present' AND NOT node_id = ANY($1) GROUP BY node_id
+"""
 READ = "SELECT id, state, epoch FROM nodes WHERE id = $1"
 #: Tells whether this is news, and what was known before.
 LEARN_EPOCH = """
@@ -21,6 +25,12 @@ DATABASE_ID = "SELECT db_id FROM system"
 async def announce(connection: Connection, node_ids: list[str]) -> None:
     """Make the rows of configured nodes."""
     await connection.executemany(ANNOUNCE, [(node_id,) for node_id in node_ids])
+
+
+async def forgotten(connection: Connection, node_ids: list[str]) -> dict[str, int]:
+    """How many users should be let in by nodes that are not among these."""
+    found = await connection.fetch(FORGOTTEN, node_ids)
+    return {row["node_id"]: row["users"] for row in found}
 
 
 async def read(connection: Connection, node_id: str) -> NodeRow | None:

@@ -283,16 +283,26 @@ class PostgresQueries:
         async with self._database.read() as connection:
             return await purchases.quote(connection, purchase_id)
 
+    async def approve(self, purchase_id: UUID, query_id: str) -> bool:
+        """Let a payment happen, unless another one of the same order is under way."""
+        async with self._database.transaction() as connection:
+            return await purchases.approve(connection, purchase_id, query_id)
+
     async def reachable(self, user_id: int, *, reachable: bool) -> None:
         """Note that a user blocked the bot, or came back."""
         async with self._database.transaction() as connection:
             await users.set_reachable(connection, user_id, reachable=reachable)
 
 
-async def announce_nodes(database: Database, node_ids: list[str]) -> None:
-    """Make the rows of configured nodes."""
+async def announce_nodes(database: Database, node_ids: list[str]) -> dict[str, int]:
+    """Make the rows of configured nodes.
+
+    Returns:
+        Nodes that are not configured any more, and how many users they should let in.
+    """
     async with database.transaction() as connection:
         await nodes.announce(connection, node_ids)
+        return await nodes.forgotten(connection, node_ids)
 
 
 async def _record_of(connection: Connection, user_id: int) -> UserRecord:

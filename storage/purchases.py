@@ -5,7 +5,14 @@ from typing import Any
 from uuid import UUID
 
 from storage.database import Connection
-from storage.rows import PurchaseDraft, PurchaseRow, PurchaseStatus, QuoteRow, UserStatus
+from storage.rows import (
+    PurchaseDraft,
+    PurchaseRow,
+    PurchaseStatus,
+    QuoteRow,
+    SubscriptionStatus,
+    UserStatus,
+)
 
 COLUMNS = """id, user_id, kind, plan_id, node_id, price, currency, period_s, provider, status,
     operation_id, chat_id, message_id, invoice_expires_at, fulfilled_at, created_at"""
@@ -37,9 +44,20 @@ UPDATE purchases SET status = 'paid', kind = $2,
 WHERE id = $1
 """
 QUOTE = f"""
-SELECT p.*, u.status AS user_status, now() AS now
+SELECT p.*, u.status AS user_status, coalesce(s.status, 'none') AS subscription_status,
+    now() AS now
 FROM (SELECT {COLUMNS} FROM purchases WHERE id = $1) p JOIN users u ON u.tg_id = p.user_id
+LEFT JOIN subscriptions s ON s.user_id = p.user_id
 """  # noqa: S608
+#: One payment of an order at a time: between the approval and the charge a second one could be
+#: approved as well. Telegram charges within seconds; after that the first was given up.
+APPROVE = """
+UPDATE purchases SET approved_query = $2, approved_at = now()
+WHERE id = $1 AND status IN ('created', 'awaiting_payment')
+    AND (approved_query IS NULL OR approved_query = $2
+        OR approved_at < now() - interval '30 seconds')
+RETURNING 1
+"""
 LIVE_MESSAGE = "UPDATE purchases SET message_id = $2 WHERE id = $1"
 
 
@@ -99,7 +117,13 @@ async def quote(connection: Connection, purchase_id: UUID) -> QuoteRow | None:
         now=found["now"],
         purchase=purchase_row(found),
         user_status=UserStatus(found["user_status"]),
+        subscription_status=SubscriptionStatus(found["subscription_status"]),
     )
+
+
+async def approve(connection: Connection, purchase_id: UUID, query_id: str) -> bool:
+    """Let this pre-checkout question's payment happen, unless another one's is under way."""
+    return await connection.fetchval(APPROVE, purchase_id, query_id) is not None
 
 
 async def keep_live_message(connection: Connection, purchase_id: UUID, message_id: int) -> None:

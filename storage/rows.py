@@ -130,6 +130,7 @@ class CredentialRow:
     link_enc: bytes | None
     attempts: int
     last_class: str | None
+    quarantined: bool
 
     @property
     def applied(self) -> bool:
@@ -188,6 +189,7 @@ class QuoteRow:
     now: datetime
     purchase: PurchaseRow
     user_status: UserStatus
+    subscription_status: SubscriptionStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,10 +245,11 @@ class LedgerEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewCredential:
-    """A uuid that is to be let in, for the first time."""
+    """A uuid that is to be let in, for the first time. It may take another's place."""
 
     uuid: UUID
     node_id: str
+    replaces: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
+import structlog
+
 from actors.notifier.actor import NotifierActor
 from actors.provisioner.actor import ProvisionerActor, ProvisionerLimits
 from actors.provisioner.decisions import RetryLimits
@@ -17,13 +19,14 @@ from actors.runtime.messages import Request
 from actors.runtime.replies import Unavailable
 from actors.user.actor import USER, UserActor
 from bot.door import TelegramDoor
-from config.keys import master_keys
+from config.keys import MasterKeys, master_keys
 from config.plans import load_plans
 from config.settings import NodeEntry, ProvisionerSection, Settings
 from config.supervision import load_supervision
 from storage.database import Database, refuse_in_transaction
 from storage.embedded import database_url
 from storage.errors import StorageUnavailable
+from storage.identity import claim_database
 from storage.inbox import PostgresInbox
 from storage.links import LinkCipher
 from storage.migrate import apply_migrations
@@ -37,6 +40,11 @@ from storage.phases import (
 from supervisors.engine.supervisor import Supervisor
 from supervisors.root import Parts, Tree
 from xray_api.client.client import NodeClient
+
+log = structlog.get_logger(__name__)
+
+#: More than all that works at once holds: 8 users' updates, 8 node calls, 8 messages.
+CONNECTIONS = 24
 
 Reply = TypeVar("Reply")
 
@@ -74,8 +82,9 @@ async def wire(settings: Settings) -> AsyncIterator[Backend]:
     policies = load_supervision(settings.supervision_file)
     keys = master_keys(settings.security.keys, settings.data_dir)
     async with AsyncExitStack() as stack:
-        database = await _database(settings, stack)
-        await announce_nodes(database, node_ids)
+        database = await _database(settings, keys, stack)
+        for node_id, stranded in (await announce_nodes(database, node_ids)).items():
+            log.error("users_on_unknown_node", node=node_id, users=stranded, setting="nodes")
         directory = Directory()
         surroundings = Surroundings(clock=LoopClock(), weather=(StorageUnavailable,))
         source = random.Random()  # noqa: S311 - spreads retries, guards nothing
@@ -86,6 +95,7 @@ async def wire(settings: Settings) -> AsyncIterator[Backend]:
             queries=PostgresQueries(database),
             inbox=PostgresInbox(database),
             plans=plans,
+            nodes=frozenset(node_ids),
             keys=keys,
             weather=(Unavailable, StorageUnavailable),
         )
@@ -109,12 +119,13 @@ async def wire(settings: Settings) -> AsyncIterator[Backend]:
         yield Backend(tree.root(), door, database)
 
 
-async def _database(settings: Settings, stack: AsyncExitStack) -> Database:
+async def _database(settings: Settings, keys: MasterKeys, stack: AsyncExitStack) -> Database:
     given = database_url(settings.database.url, settings.data_dir)
     url = await stack.enter_async_context(given)
     await apply_migrations(url)
-    database = await Database.connect(url)
+    database = await Database.connect(url, CONNECTIONS)
     stack.push_async_callback(database.close)
+    await claim_database(database, settings.telegram.bot_id, keys.fingerprints())
     await database.take_over(uuid.uuid4())
     return database
 

@@ -25,7 +25,7 @@ from actors.runtime.messages import Tick
 from storage.errors import StorageUnavailable
 from storage.phases import NodePhases
 from storage.rows import Confirmed, CredentialRow, Desired
-from xray_api.client.errors import NodeCallError
+from xray_api.client.errors import NodeCallError, NodeProtocolError, NodeRejected
 from xray_api.client.port import NodePort
 from xray_api.contract import Writer
 
@@ -35,6 +35,8 @@ NOTIFIER = "notifier"
 
 #: A row is nobody else's for the time of its call and this much more, seconds.
 CALL_MARGIN_S = 1.0
+#: How often a node is asked whose store it has, seconds.
+VISIT_INTERVAL_S = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +77,7 @@ class ProvisionerActor(AsyncioActor):
     async def prepare(self) -> None:
         """Look for work at once, then at every interval."""
         self.spawn(self._scan(), "scan")
+        self.spawn(self._visit(), "visit")
 
     async def on_tick(self, message: Tick) -> None:
         """Take what is due and not in hand, as many calls at a time as the node is given."""
@@ -97,6 +100,18 @@ class ProvisionerActor(AsyncioActor):
                 log.warning("provisioner_waits", reason=str(outage))
             self.wake_self()
             await self.clock.sleep(self.limits.scan_interval_s)
+
+    async def _visit(self) -> None:
+        """See now and then whose store the node has: one that was wiped is told all again."""
+        while True:
+            try:
+                readiness = await self.node.ready(deadline_s=self.limits.attempt_timeout_s)
+                if readiness.epoch != self._epoch:
+                    await self._learn(readiness.epoch)
+                    self.wake_self()
+            except (NodeCallError, StorageUnavailable) as outage:
+                log.debug("node_not_seen", node=self.node_id, reason=str(outage))
+            await self.clock.sleep(VISIT_INTERVAL_S)
 
     async def _apply(self, row: CredentialRow) -> None:
         """One attempt at one wish."""
@@ -141,7 +156,11 @@ class ProvisionerActor(AsyncioActor):
         if known is not None and known.epoch is not None:
             self._epoch = known.epoch
             return known.epoch
-        readiness = await self.node.ready(deadline_s=self.limits.attempt_timeout_s)
+        try:
+            readiness = await self.node.ready(deadline_s=self.limits.attempt_timeout_s)
+        except NodeRejected as error:
+            # What answers there is no node; that says nothing about the wish to be sent.
+            raise NodeProtocolError(f"/readyz: {error}") from None
         return await self._learn(readiness.epoch)
 
     async def _learn(self, epoch: UUID) -> UUID:

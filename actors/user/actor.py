@@ -149,7 +149,12 @@ class UserActor(AsyncioActor):
     ) -> PaymentCredited | PaymentHeld:
         record = await self.phases.load(self.user_id)
         decision = decide_credit(
-            record, payment, purchase, fresh=uuid.uuid4(), fresh_subscription=uuid.uuid4()
+            record,
+            payment,
+            purchase,
+            self.nodes,
+            fresh=uuid.uuid4(),
+            fresh_subscription=uuid.uuid4(),
         )
         if isinstance(decision, Hold):
             await self.phases.record_hold(decision)

@@ -80,7 +80,7 @@ def decide_status(record: UserRecord) -> StatusShown:
     return StatusShown(
         language=record.user.language,
         now=record.now,
-        status=subscription.status if subscription else SubscriptionStatus.NONE,
+        status=_standing(record),
         plan_id=subscription.plan_id if subscription else None,
         expires_at=subscription.expires_at if subscription else None,
         pending_s=subscription.pending_s if subscription else 0,
@@ -103,7 +103,7 @@ def decide_open(
     if record.user is None or not _may_buy(record):
         return RefuseUser()
     node_id = choose_node(record, plan, nodes) if plan is not None else None
-    if plan is None or node_id is None:
+    if plan is None or node_id is None or _stranded(record, nodes):
         return RefusePlan()
     for purchase in record.open_purchases:
         if purchase.operation_id == message.operation_id:
@@ -142,6 +142,7 @@ def decide_credit(
     record: UserRecord,
     payment: PaymentRow,
     purchase: PurchaseRow | None,
+    nodes: Sequence[str],
     *,
     fresh: UUID,
     fresh_subscription: UUID,
@@ -152,6 +153,7 @@ def decide_credit(
         record: the payer's rows.
         payment: the charge, as recorded.
         purchase: the order that it names, if there is one.
+        nodes: ids of the nodes that there are, at least one.
         fresh: a uuid, if the user has none yet. It opens the door: it names nothing else.
         fresh_subscription: an id for the subscription, if there is none yet.
     """
@@ -179,13 +181,13 @@ def decide_credit(
             reason=f"plan {purchase.plan_id}",
             actor=f"user/{payment.user_id}",
         ),
-        wish=None if active else _wish(record, purchase, fresh),
+        wish=None if active else _wish(record, purchase, nodes, fresh),
     )
 
 
 def decide_link(record: UserRecord) -> CredentialRow | LinkNotReady | NoAccess:
     """The credential whose link may be shown, or why there is none."""
-    status = record.subscription.status if record.subscription else SubscriptionStatus.NONE
+    status = _standing(record)
     if status is SubscriptionStatus.ACTIVATING:
         return LinkNotReady()
     if status is not SubscriptionStatus.ACTIVE:
@@ -195,6 +197,17 @@ def decide_link(record: UserRecord) -> CredentialRow | LinkNotReady | NoAccess:
         if credential.desired is Desired.PRESENT and credential.link_enc is not None:
             return credential
     return LinkNotReady()
+
+
+def _standing(record: UserRecord) -> SubscriptionStatus:
+    """The status that time makes of the one that is written."""
+    subscription = record.subscription
+    if subscription is None:
+        return SubscriptionStatus.NONE
+    ended = subscription.expires_at is not None and subscription.expires_at <= record.now
+    if subscription.status is SubscriptionStatus.ACTIVE and ended:
+        return SubscriptionStatus.EXPIRED
+    return subscription.status
 
 
 def _may_buy(record: UserRecord) -> bool:
@@ -255,18 +268,30 @@ def _with_time(
 
 
 def _wish(
-    record: UserRecord, purchase: PurchaseRow, fresh: UUID
+    record: UserRecord, purchase: PurchaseRow, nodes: Sequence[str], fresh: UUID
 ) -> NewCredential | RaisedCredential | None:
-    """What the node must be asked for, so that paid time can start."""
+    """What a node must be asked for, so that paid time can start."""
+    # An order may be older than the settings, which name the nodes that there are.
+    node_id = purchase.node_id if purchase.node_id in nodes else nodes[0]
     current = _present_credential(record)
+    if current is not None and current.node_id not in nodes:
+        return NewCredential(uuid=fresh, node_id=node_id, replaces=current.uuid)
     if current is not None:
         # Access is being made already; the one confirmation starts all the time that waits.
-        return None if not current.applied else _raised(current)
+        under_way = not current.applied and not current.quarantined
+        return None if under_way else _raised(current)
     for ended in record.credentials:
-        if ended.node_id == purchase.node_id:
+        if ended.node_id == node_id:
             # The link that the user saved works again.
             return _raised(ended)
-    return NewCredential(uuid=fresh, node_id=purchase.node_id)
+    return NewCredential(uuid=fresh, node_id=node_id)
+
+
+def _stranded(record: UserRecord, nodes: Sequence[str]) -> bool:
+    """Whether running time could not be used: its node is there no more."""
+    current = _present_credential(record)
+    running = _standing(record) is SubscriptionStatus.ACTIVE
+    return running and current is not None and current.node_id not in nodes
 
 
 def _raised(credential: CredentialRow) -> RaisedCredential:

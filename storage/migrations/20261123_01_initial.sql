@@ -5,6 +5,8 @@
 
 CREATE TABLE system (
     db_id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    bot_id bigint,
+    keys_fingerprint text,
     created_at timestamptz NOT NULL DEFAULT now()
 );
 CREATE UNIQUE INDEX system_has_one_row ON system ((true));
@@ -75,6 +77,8 @@ CREATE TABLE purchases (
     chat_id bigint NOT NULL,
     message_id bigint,
     invoice_expires_at timestamptz NOT NULL,
+    approved_query text,
+    approved_at timestamptz,
     fulfilled_at timestamptz,
     decided_by bigint,
     created_at timestamptz NOT NULL DEFAULT now(),

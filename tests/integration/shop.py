@@ -118,7 +118,9 @@ class Shop:
     async def decided(self, payment: PaymentRow, purchase: PurchaseRow) -> Credit:
         """The credit of a charge, decided and not recorded."""
         record = await self.users.load(purchase.user_id)
-        credit = decide_credit(record, payment, purchase, fresh=uuid4(), fresh_subscription=uuid4())
+        credit = decide_credit(
+            record, payment, purchase, [purchase.node_id], fresh=uuid4(), fresh_subscription=uuid4()
+        )
         assert isinstance(credit, Credit)
         return credit
 

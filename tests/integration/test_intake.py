@@ -22,7 +22,15 @@ from aiogram.methods.base import TelegramType
 
 from actors.runtime.actor import AsyncioActor
 from actors.runtime.replies import Unavailable
-from bot.intake import BUG_TRIES, TELEGRAM_TRIES, InboxWorker, TelegramIntake, lane_of, raw_update
+from bot.intake import (
+    BUG_TRIES,
+    LANES_AT_ONCE,
+    TELEGRAM_TRIES,
+    InboxWorker,
+    TelegramIntake,
+    lane_of,
+    raw_update,
+)
 from bot.session import GetRawUpdates
 from storage.database import Database
 from storage.errors import StorageUnavailable
@@ -108,6 +116,15 @@ def said(number: int, user_id: int = ANN, text: str = "hello") -> dict[str, Any]
 def asked_to_pay(number: int, user_id: int = ANN) -> dict[str, Any]:
     """A pre-checkout question."""
     return {"update_id": number, "pre_checkout_query": {"id": "q", "from": {"id": user_id}}}
+
+
+def paid(number: int, user_id: int = ANN) -> dict[str, Any]:
+    """A payment that was made."""
+    payment = {"telegram_payment_charge_id": "c"}
+    return {
+        "update_id": number,
+        "message": {"from": {"id": user_id}, "successful_payment": payment},
+    }
 
 
 class Handlers:
@@ -376,6 +393,75 @@ async def test_a_pre_checkout_question_waits_behind_nothing(door: Door) -> None:
     await door.until_idle()
 
 
+async def test_a_payment_waits_behind_nothing(door: Door) -> None:
+    gate = door.handlers.waits(10)
+    door.telegram.send(said(10), said(11), paid(12))
+    await door.until_handled(12)
+
+    assert door.handlers.handled == [12]
+    gate.set()
+    await door.until_idle()
+
+
+async def test_a_payment_behind_a_bug_is_tried_again_by_the_next_start(door: Door) -> None:
+    door.handlers.fails(10, KeyError("a bug"), times=BUG_TRIES)
+    door.telegram.send(paid(10))
+    await door.until_idle()
+    assert door.handlers.handled == []
+
+    door.worker().kill()
+    await door.until_handled(10)
+
+    assert await door.world.rows.fetchval("SELECT quarantined_at FROM inbox") is None
+
+
+async def test_a_flood_limit_is_waited_out_and_not_counted(door: Door) -> None:
+    limit = TelegramRetryAfter(ASKED, "slow down", retry_after=3)
+    door.handlers.fails(10, limit, times=TELEGRAM_TRIES + 1)
+    door.telegram.send(said(10))
+
+    async def postponed() -> bool:
+        return bool(
+            await door.world.rows.fetchval(
+                "SELECT next_at > now() + interval '2 s' AND attempts = 0 FROM inbox"
+            )
+        )
+
+    await eventually(postponed)
+    await door.until_idle()
+
+    assert door.handlers.handled == [10]
+
+
+async def test_an_update_that_never_ends_is_set_aside(door: Door) -> None:
+    """It may be what kills the process; the count outlives that."""
+    gate = door.handlers.waits(10)
+    door.telegram.send(said(10), said(11, BOB))
+    await door.until_handled(11)
+    await door.world.rows.execute("UPDATE inbox SET attempts = $1", TELEGRAM_TRIES)
+
+    door.worker().kill()
+    await door.until_idle()
+
+    assert 10 not in door.handlers.handled
+    gate.set()
+
+
+async def test_a_crowd_is_served_a_few_at_a_time(door: Door) -> None:
+    gates = [door.handlers.waits(number) for number in range(10, 40)]
+    door.telegram.send(*(said(number, 1_000 + number) for number in range(10, 40)))
+
+    async def full() -> bool:
+        return sum(door.handlers.under_way.values()) == LANES_AT_ONCE
+
+    await eventually(full)
+    for gate in gates:
+        gate.set()
+    await door.until_idle()
+
+    assert sorted(door.handlers.handled) == list(range(10, 40))
+
+
 async def test_a_bug_is_tried_three_times_and_then_blocks_nobody(door: Door) -> None:
     worker = door.worker()
     door.handlers.fails(10, KeyError("a bug"))
@@ -524,6 +610,7 @@ async def test_an_outage_at_any_step_of_the_work_heals_by_itself(
         (said(1, 7), 7),
         ({"update_id": 1, "callback_query": {"id": "x", "from": {"id": 7}}}, 7),
         (asked_to_pay(1, 7), None),
+        (paid(1, 7), None),
         ({"update_id": 1, "my_chat_member": {"chat": {"id": 9}, "from": {"id": 7}}}, 7),
         ({"update_id": 1, "channel_post": {"message_id": 1, "chat": {"id": -100}}}, -100),
         ({"update_id": 1, "subscription": {"user": {"id": 7}}}, 7),
@@ -535,6 +622,7 @@ async def test_an_outage_at_any_step_of_the_work_heals_by_itself(
         "message",
         "tap",
         "pre-checkout",
+        "payment",
         "membership",
         "channel",
         "subscription",

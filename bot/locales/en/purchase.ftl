@@ -22,6 +22,7 @@ checkout-not-sold-to-you = We cannot sell to you at the moment. Nothing was char
 checkout-already-paid = This invoice is paid already. To buy more time, open a new one: /buy
 checkout-closed = This invoice has expired. Nothing was charged; please open a new one: /buy
 checkout-price-changed = This offer has changed. Nothing was charged; please look at today's prices: /buy
+checkout-under-way = A payment of this invoice is on its way already. Nothing was charged twice.
 checkout-try-again = We could not check your order just now. Nothing was charged; please try again in a minute.
 
 # The live message of an order
@@ -43,7 +44,7 @@ progress-ready =
 
     ✓ Paid { $price }
     ✓ Activated
-    Ready until { $until }
+    ✓ Ready · works until { $until }
 progress-extended =
     <b>{ $plan }</b>
 

@@ -37,13 +37,14 @@ async def pre_checkout(
     plans: Plans,
     texts: Texts,
     signer: PayloadSigner,
+    nodes: frozenset[str],
     language: str,
     unanswered: tuple[type[Exception], ...],
 ) -> None:
     """Answer in time, whatever the answer; without one the buyer waits and is not charged."""
     try:
         async with asyncio.timeout(QUOTE_DEADLINE_S):
-            decision = await _decide(query, queries, plans, signer)
+            decision = await _decide(query, queries, plans, signer, nodes)
     except unanswered:
         decision = Refuse(reason=Refusal.TRY_AGAIN)
     match decision:
@@ -57,12 +58,21 @@ async def pre_checkout(
 
 
 async def _decide(
-    query: PreCheckoutQuery, queries: Queries, plans: Plans, signer: PayloadSigner
+    query: PreCheckoutQuery,
+    queries: Queries,
+    plans: Plans,
+    signer: PayloadSigner,
+    nodes: frozenset[str],
 ) -> Approve | Refuse:
     claim = signer.verify(query.invoice_payload)
     quote = await queries.quote(claim.purchase_id) if claim else None
     offer = Offer(payer_id=query.from_user.id, currency=query.currency, total=query.total_amount)
-    return decide_checkout(claim, quote, offer, plans)
+    decision = decide_checkout(claim, quote, offer, plans, nodes)
+    if claim is None or isinstance(decision, Refuse):
+        return decision
+    # Two taps on *Pay* ask twice before either is charged: one of them may go on.
+    alone = await queries.approve(claim.purchase_id, query.id)
+    return decision if alone else Refuse(reason=Refusal.UNDER_WAY)
 
 
 async def paid(

@@ -56,3 +56,29 @@ async def test_nodes_are_announced_once(database: Database, rows: Rows) -> None:
         ("node-2", "draining"),
         ("node-3", "active"),
     ]
+
+
+async def test_one_payment_of_an_order_is_let_through_at_a_time(
+    queries: PostgresQueries, shop: Shop, rows: Rows
+) -> None:
+    order = await shop.order()
+
+    assert await queries.approve(order.id, "first")
+    assert await queries.approve(order.id, "first")  # Telegram may ask again
+    assert not await queries.approve(order.id, "second")
+
+    await rows.execute("UPDATE purchases SET approved_at = now() - interval '31 seconds'")
+    assert await queries.approve(order.id, "second")
+
+
+async def test_a_paid_order_is_not_let_through(queries: PostgresQueries, shop: Shop) -> None:
+    order = await shop.order()
+    await shop.pay(order)
+
+    assert not await queries.approve(order.id, "again")
+
+
+async def test_users_on_a_node_that_is_gone_are_counted(database: Database, shop: Shop) -> None:
+    await shop.pay(await shop.order())
+
+    assert await announce_nodes(database, ["another"]) == {"node-1": 1}

@@ -116,6 +116,7 @@ def credential(**changes: Any) -> CredentialRow:
         link_enc=b"closed",
         attempts=0,
         last_class=None,
+        quarantined=False,
     )
     return replace(applied, **changes)
 

@@ -69,7 +69,9 @@ def held(
 
 
 def _decided(rows: UserRecord, charge: PaymentRow, order: PurchaseRow | None) -> Credit | Hold:
-    return decide_credit(rows, charge, order, fresh=FRESH, fresh_subscription=SUBSCRIPTION_ID)
+    return decide_credit(
+        rows, charge, order, [NODE], fresh=FRESH, fresh_subscription=SUBSCRIPTION_ID
+    )
 
 
 def having(status: SubscriptionStatus, *owned: CredentialRow, **changes: Any) -> UserRecord:
@@ -269,3 +271,27 @@ def test_one_uuid_is_one_user_s_for_ever() -> None:
         uuids.add(wish.uuid)
 
     assert uuids == {FIRST}
+
+
+def test_money_for_an_order_on_a_node_that_is_gone_buys_access_on_another() -> None:
+    order = purchase(node_id="node-9")
+
+    wish = credited(record(), order=order).wish
+
+    assert wish == NewCredential(uuid=FRESH, node_id=NODE)
+
+
+def test_access_that_waits_for_a_node_that_is_gone_is_replaced() -> None:
+    lost = credential(node_id="node-9", applied_gen=0)
+    rows = having(SubscriptionStatus.ACTIVATING, lost, pending_s=60)
+
+    wish = credited(rows).wish
+
+    assert wish == NewCredential(uuid=FRESH, node_id=NODE, replaces=lost.uuid)
+
+
+def test_access_that_was_set_aside_is_asked_for_again() -> None:
+    stuck = credential(applied_gen=0, quarantined=True)
+    rows = having(SubscriptionStatus.ACTIVATING, stuck, pending_s=60)
+
+    assert credited(rows).wish == RaisedCredential(uuid=stuck.uuid, node_id=NODE)

@@ -170,8 +170,18 @@ def test_present_access_decides_the_node_before_access_that_ended() -> None:
 
 def test_who_was_served_moves_where_the_plan_is_sold() -> None:
     rows = record(
+        subscription=subscription(SubscriptionStatus.EXPIRED),
+        credentials=(removed(node_id="node-9"),),
+    )
+
+    assert draft_of(tapped(rows, nodes=("node-1",))).node_id == "node-1"
+
+
+def test_time_on_a_node_that_is_gone_is_not_extended() -> None:
+    """The money would buy seconds that nobody could use."""
+    rows = record(
         subscription=subscription(SubscriptionStatus.ACTIVE),
         credentials=(credential(node_id="node-9"),),
     )
 
-    assert draft_of(tapped(rows, nodes=("node-1",))).node_id == "node-1"
+    assert tapped(rows, nodes=("node-1",)) == RefusePlan()

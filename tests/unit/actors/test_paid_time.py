@@ -17,6 +17,7 @@ from storage.rows import (
     SubscriptionStatus,
 )
 from tests.unit.actors.rows import (
+    NODE,
     NOW,
     SUBSCRIPTION_ID,
     payment,
@@ -105,7 +106,7 @@ class Life:
         )
         order = purchase(period_s=period_s, invoice_expires_at=self.now + timedelta(hours=1))
         credit = decide_credit(
-            rows, payment(), order, fresh=uuid4(), fresh_subscription=SUBSCRIPTION_ID
+            rows, payment(), order, [NODE], fresh=uuid4(), fresh_subscription=SUBSCRIPTION_ID
         )
         assert isinstance(credit, Credit)
         self.bought += period_s

@@ -124,6 +124,7 @@ class FakeQueries:
     languages: dict[int, str] | Exception = field(default_factory=dict)
     quotes: dict[UUID, QuoteRow] | Exception = field(default_factory=dict)
     reach: list[tuple[int, bool]] = field(default_factory=list)
+    approved: dict[UUID, str] = field(default_factory=dict)
 
     async def language(self, user_id: int) -> str | None:
         """As prepared."""
@@ -136,6 +137,10 @@ class FakeQueries:
         if isinstance(self.quotes, Exception):
             raise self.quotes
         return self.quotes.get(purchase_id)
+
+    async def approve(self, purchase_id: UUID, query_id: str) -> bool:
+        """The first question of an order, and its repeats."""
+        return self.approved.setdefault(purchase_id, query_id) == query_id
 
     async def reachable(self, user_id: int, *, reachable: bool) -> None:
         """Note it."""
@@ -183,9 +188,10 @@ def status(**changes: Any) -> StatusShown:
 
 
 def quote(**changes: Any) -> QuoteRow:
-    """A payable order; `now` and `user_status` are of the quote, all else of the purchase."""
+    """A payable order; `now` and the two statuses are of the quote, all else of the purchase."""
     now = changes.pop("now", NOW)
     user_status = changes.pop("user_status", UserStatus.ACTIVE)
+    subscription_status = changes.pop("subscription_status", SubscriptionStatus.NONE)
     values: dict[str, Any] = {
         "id": PURCHASE,
         "user_id": BUYER,
@@ -204,7 +210,12 @@ def quote(**changes: Any) -> QuoteRow:
         "fulfilled_at": None,
         "created_at": NOW,
     }
-    return QuoteRow(now=now, user_status=user_status, purchase=PurchaseRow(**(values | changes)))
+    return QuoteRow(
+        now=now,
+        user_status=user_status,
+        subscription_status=subscription_status,
+        purchase=PurchaseRow(**(values | changes)),
+    )
 
 
 @pytest.fixture(scope="session")
@@ -242,7 +253,13 @@ def world(
 ) -> World:
     users, queries = FakeUsers(), FakeQueries()
     dispatcher = build_dispatcher(
-        users=users, queries=queries, plans=plans, texts=texts, signer=signer, admins=(1,)
+        users=users,
+        queries=queries,
+        plans=plans,
+        nodes=frozenset({"node-1"}),
+        texts=texts,
+        signer=signer,
+        admins=(1,),
     )
     return World(telegram, bot, users, queries, signer, dispatcher)
 

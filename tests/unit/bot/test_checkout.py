@@ -9,21 +9,22 @@ import pytest
 from bot.checkout import PAYABLE, Approve, Offer, Refusal, Refuse, decide_checkout
 from bot.gateways.payload import InvoiceClaim
 from config.plans import Plans
-from storage.rows import PurchaseStatus, QuoteRow, UserStatus
+from storage.rows import PurchaseStatus, QuoteRow, SubscriptionStatus, UserStatus
 from tests.unit.bot.conftest import BUYER, NOW, PURCHASE, month, quote
 
 CLAIM = InvoiceClaim(purchase_id=PURCHASE, user_id=BUYER, plan_id="month")
+NODES = frozenset({"node-1"})
 OFFER = Offer(payer_id=BUYER, currency="XTR", total=150)
 
 
 @pytest.mark.parametrize("status", sorted(PAYABLE))
 def test_an_open_order_may_be_paid_by_its_owner(plans: Plans, status: PurchaseStatus) -> None:
-    assert decide_checkout(CLAIM, quote(status=status), OFFER, plans) == Approve()
+    assert decide_checkout(CLAIM, quote(status=status), OFFER, plans, NODES) == Approve()
 
 
 def test_an_order_may_be_paid_up_to_its_last_moment(plans: Plans) -> None:
     last = quote(invoice_expires_at=NOW + timedelta(microseconds=1))
-    assert decide_checkout(CLAIM, last, OFFER, plans) == Approve()
+    assert decide_checkout(CLAIM, last, OFFER, plans, NODES) == Approve()
 
 
 @pytest.mark.parametrize(
@@ -37,6 +38,13 @@ def test_an_order_may_be_paid_up_to_its_last_moment(plans: Plans) -> None:
         (replace(CLAIM, plan_id="week"), quote(), OFFER, Refusal.NOT_YOURS),
         (CLAIM, quote(), replace(OFFER, payer_id=1), Refusal.NOT_YOURS),
         (CLAIM, quote(user_status=UserStatus.BANNED), OFFER, Refusal.NOT_SOLD_TO_YOU),
+        (
+            CLAIM,
+            quote(subscription_status=SubscriptionStatus.SUSPENDED),
+            OFFER,
+            Refusal.NOT_SOLD_TO_YOU,
+        ),
+        (CLAIM, quote(node_id="gone"), OFFER, Refusal.PRICE_CHANGED),
         (CLAIM, quote(status=PurchaseStatus.PAID), OFFER, Refusal.ALREADY_PAID),
         (CLAIM, quote(invoice_expires_at=NOW), OFFER, Refusal.CLOSED),
         (CLAIM, quote(), replace(OFFER, total=149), Refusal.PRICE_CHANGED),
@@ -53,12 +61,12 @@ def test_everything_else_is_refused_with_a_reason(
     offer: Offer,
     reason: Refusal,
 ) -> None:
-    assert decide_checkout(claim, row, offer, plans) == Refuse(reason=reason)
+    assert decide_checkout(claim, row, offer, plans, NODES) == Refuse(reason=reason)
 
 
 @pytest.mark.parametrize("status", sorted(set(PurchaseStatus) - PAYABLE - {PurchaseStatus.PAID}))
 def test_an_order_that_is_not_open_is_closed(plans: Plans, status: PurchaseStatus) -> None:
-    decision = decide_checkout(CLAIM, quote(status=status), OFFER, plans)
+    decision = decide_checkout(CLAIM, quote(status=status), OFFER, plans, NODES)
     assert decision == Refuse(reason=Refusal.CLOSED)
 
 
@@ -71,5 +79,5 @@ def test_an_order_that_is_not_open_is_closed(plans: Plans, status: PurchaseStatu
     ids=["at another price", "not at all"],
 )
 def test_a_plan_that_is_no_longer_sold_so_is_refused(plans: Plans) -> None:
-    decision = decide_checkout(CLAIM, quote(), OFFER, plans)
+    decision = decide_checkout(CLAIM, quote(), OFFER, plans, NODES)
     assert decision == Refuse(reason=Refusal.PRICE_CHANGED)

@@ -72,7 +72,7 @@ async def test_later_news_edits_the_same_message(
     assert await courier.carry(ready) == Carried(message_id=900)
     [edited] = telegram.calls
     assert isinstance(edited, EditMessageText)
-    assert str(edited.text).endswith("Ready until 24 December 2026, 15:04 UTC")
+    assert str(edited.text).endswith("Ready · works until 24 December 2026, 15:04 UTC")
 
 
 async def test_an_edit_that_changes_nothing_was_carried(

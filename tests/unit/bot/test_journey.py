@@ -104,7 +104,13 @@ async def bot(
     bot = make_bot(sandbox[0].token, lambda: None, sandbox[1])
     queries = FakeQueries(quotes={PURCHASE: quote(user_id=ANNA_ID)})
     dispatcher = build_dispatcher(
-        users=users, queries=queries, plans=plans, texts=texts, signer=signer, admins=()
+        users=users,
+        queries=queries,
+        plans=plans,
+        nodes=frozenset({"node-1"}),
+        texts=texts,
+        signer=signer,
+        admins=(),
     )
     for language, menu in commands(texts).items():
         await bot.set_my_commands(menu, language_code=language)

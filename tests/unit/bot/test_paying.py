@@ -49,6 +49,16 @@ async def test_the_buyer_may_pay(world: World) -> None:
     assert answer(world).error_message is None
 
 
+async def test_two_taps_on_pay_let_one_payment_happen(world: World) -> None:
+    world.queries.quotes = {PURCHASE: quote()}
+    world.queries.approved = {PURCHASE: "the first tap"}
+
+    await world.feed(pre_checkout(signed(world)))
+
+    assert answer(world).ok is False
+    assert "on its way" in (answer(world).error_message or "")
+
+
 @pytest.mark.parametrize("language", ["en", "ru"])
 async def test_a_stranger_with_a_forwarded_invoice_may_not(world: World, language: str) -> None:
     world.queries.quotes = {PURCHASE: quote()}

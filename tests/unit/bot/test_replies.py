@@ -166,7 +166,7 @@ def test_the_live_message_has_words_for_every_step(
 
 def test_the_live_message_promises_an_end_only_when_it_is_known(texts: Texts, plans: Plans) -> None:
     ready = said(replies.progress(notice(Progress.READY), plans), texts, "en")
-    assert ready.endswith("✓ Activated\nReady until 23 January 2027, 15:04 UTC")
+    assert ready.endswith("✓ Activated\n✓ Ready · works until 23 January 2027, 15:04 UTC")
     unknown = said(replies.progress(notice(Progress.READY, expires_at=None), plans), texts, "en")
     assert "until" not in unknown
 

@@ -125,7 +125,13 @@ async def test_without_owners_the_profile_is_named(
 ) -> None:
     users, queries = FakeUsers(), FakeQueries()
     ownerless = build_dispatcher(
-        users=users, queries=queries, plans=plans, texts=texts, signer=signer, admins=()
+        users=users,
+        queries=queries,
+        plans=plans,
+        nodes=frozenset({"node-1"}),
+        texts=texts,
+        signer=signer,
+        admins=(),
     )
     world = World(telegram, bot, users, queries, signer, ownerless)
 
