@@ -19,6 +19,7 @@ from xray_api.client.client import NodeClient
 from xray_api.node import child
 from xray_api.node.init import SETTINGS_FILE, TEMPLATE_FILE, InitOptions, init_node
 from xray_api.node.run import run_node
+from xray_api.node.store import Store
 
 #: A generous bound on everything that tests wait for; no test depends on how long it takes.
 PATIENCE_S = 60.0
@@ -84,6 +85,15 @@ def _runs_child(process: Path) -> bool:
         return str(child.__file__).encode() in (process / "cmdline").read_bytes()
     except (FileNotFoundError, ProcessLookupError):
         return False
+
+
+async def refuse_writes(store: Store, *, refuse: bool = True) -> None:
+    """Have a store fail as on a full disk, or not any more."""
+    await asyncio.get_running_loop().run_in_executor(
+        store._thread,
+        store._connection.execute,
+        f"PRAGMA query_only = {'ON' if refuse else 'OFF'}",
+    )
 
 
 @dataclass

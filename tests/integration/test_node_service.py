@@ -13,9 +13,17 @@ import aiohttp
 import pytest
 from pydantic import SecretStr
 
-from tests.integration.node_fixtures import Files, fresh_files, running, xray_children
+from tests.integration.node_fixtures import (
+    Files,
+    fresh_files,
+    refuse_writes,
+    running,
+    xray_children,
+)
+from xray_api.client.errors import NodeUnavailable
 from xray_api.contract import PROBLEM_TYPE
 from xray_api.node import apply
+from xray_api.node.store import Store
 
 OTHER_KEY = "the-second-key-of-a-rotation"
 IN_300_MS = {"X-Deadline-Ms": "300"}
@@ -325,3 +333,31 @@ async def test_a_body_that_stalls_is_answered(files: Files) -> None:
 
     writer.close()
     await writer.wait_closed()
+
+
+async def test_a_store_that_takes_no_writes_is_told_until_it_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[Store] = []
+    open_store = Store.open
+
+    async def noting(path: Path) -> Store:
+        opened.append(await open_store(path))
+        return opened[0]
+
+    monkeypatch.setattr(Store, "open", noting)
+    async with (
+        fresh_files(tmp_path / "node") as made,
+        running(made.settings()),
+        made.client() as node,
+    ):
+        epoch = (await node.ready()).epoch
+        await refuse_writes(opened[0])
+        with pytest.raises(NodeUnavailable):
+            await node.put(uuid4(), 1, epoch)
+
+        (reason,) = (await node.ready()).reasons
+        await refuse_writes(opened[0], refuse=False)
+
+        assert reason.startswith("the store cannot be written: ")
+        assert (await node.ready()).ready

@@ -285,4 +285,7 @@ async def test_a_second_service_on_the_same_folder_is_kept_out(
     second = make_files(other, "127.0.0.1:443")
     state = node_files.settings().node.state_dir
     async with running(node_files.settings()):
-        assert "locked" in await refusal(second, state_dir=state, api_keys=(SecretStr("x" * 20),))
+        line = await refusal(second, state_dir=state, api_keys=(SecretStr("x" * 20),))
+
+    assert line.startswith("node.state_dir: ")
+    assert line.endswith("another node service uses it")

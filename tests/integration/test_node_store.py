@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import pytest
 
+from tests.integration.node_fixtures import refuse_writes
 from xray_api.contract import Writer
 from xray_api.node.changes import Wish
 from xray_api.node.store import Store, StoreError
@@ -115,7 +116,7 @@ async def test_a_second_process_is_kept_out(path: Path, monkeypatch: pytest.Monk
     connect = partial(sqlite3.connect, timeout=0)  # not the usual 5 s of patience
     monkeypatch.setattr(sqlite3, "connect", connect)
 
-    with pytest.raises(StoreError, match="locked"):
+    with pytest.raises(StoreError, match="another node service uses it"):
         await Store.open(path)
 
     await store.close()
@@ -143,14 +144,26 @@ async def test_a_store_of_another_release_is_refused(path: Path) -> None:
 async def test_a_full_disk_is_told_and_changes_nothing(path: Path) -> None:
     store = await Store.open(path)
     await store.write(USER, Wish(1, present=True), None, NEVER)
-    await asyncio.get_running_loop().run_in_executor(
-        store._thread, lambda: store._connection.execute("PRAGMA query_only = ON")
-    )
+    await refuse_writes(store)
 
     with pytest.raises(StoreError):
         await store.write(USER, Wish(2, present=False), None, NEVER)
 
     assert store.wishes == {USER: Wish(1, present=True)}
+    await store.close()
+
+
+async def test_a_refusal_lasts_as_long_as_its_cause(path: Path) -> None:
+    """It is known from the first failed write on, and a caller need not write to end it."""
+    store = await Store.open(path)
+    await refuse_writes(store)
+    with pytest.raises(StoreError) as error:
+        await store.write(USER, Wish(1, present=True), None, NEVER)
+
+    assert await store.refusal() == str(error.value)
+    await refuse_writes(store, refuse=False)
+    assert await store.refusal() == ""
+    assert store.wishes == {}
     await store.close()
 
 

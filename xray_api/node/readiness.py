@@ -42,10 +42,12 @@ class Accountant:
             within_s: how long Xray may take to answer.
         """
         seen = await self._observe(within_s)
+        refusal = await self.store.refusal()
+        reasons = (*seen.reasons, *([f"the store cannot be written: {refusal}"] if refusal else []))
         writer = self.store.writer
         return Readiness(
-            ready=not seen.reasons,
-            reasons=seen.reasons,
+            ready=not reasons,
+            reasons=reasons,
             epoch=self.store.epoch,
             xray=XrayState(
                 running=seen.answers,

@@ -46,6 +46,9 @@ ON CONFLICT (uuid) DO UPDATE SET gen = excluded.gen, present = excluded.present
 WHERE excluded.gen > users.gen
 """
 
+#: Changes nothing, and is written all the same.
+_TOUCH_NODE = "UPDATE node SET epoch = epoch"
+
 _UPDATE_WRITER = "UPDATE node SET writer_db_id = ?, writer_seq = ?"
 
 Result = TypeVar("Result")
@@ -83,6 +86,7 @@ class Store:
         self._wishes = contents.wishes
         self._queue: deque[_Write] = deque()
         self._committing: asyncio.Task[None] | None = None
+        self._refusal = ""
 
     @classmethod
     async def open(cls, path: Path) -> "Store":
@@ -96,7 +100,8 @@ class Store:
             return cls(thread, await _in_thread(thread, lambda: _open(path)))
         except (sqlite3.Error, OSError, ValueError) as error:
             thread.shutdown()
-            raise StoreError(f"{path}: {error}") from error
+            reason = "another node service uses it" if _is_busy(error) else error
+            raise StoreError(f"{path}: {reason}") from error
 
     @property
     def epoch(self) -> UUID:
@@ -116,6 +121,12 @@ class Store:
     def present(self) -> list[UUID]:
         """The users who are to be let in."""
         return [uuid for uuid, wish in self._wishes.items() if wish.present]
+
+    async def refusal(self) -> str:
+        """Why the disk takes no writes; empty while it does. After a failure it is tried again."""
+        if self._refusal:
+            await self._attempt(lambda: _touch(self._connection))
+        return self._refusal
 
     def is_news(self, writer: Writer | None) -> bool:
         """Whether a write with this mark would change `writer`."""
@@ -171,11 +182,9 @@ class Store:
         for item in batch:
             writer = _later(writer, item.writer)
         rows = [(item.uuid.bytes, item.wish.gen, item.wish.present) for item in batch]
-        try:
-            await _in_thread(self._thread, lambda: _write(self._connection, rows, writer))
-        except sqlite3.Error as error:
+        if not await self._attempt(lambda: _write(self._connection, rows, writer)):
             for item in batch:
-                _fail(item, StoreError(str(error)))
+                _fail(item, StoreError(self._refusal))
             return
         self._writer = writer
         for item in batch:
@@ -184,6 +193,16 @@ class Store:
                 standing = self._wishes[item.uuid] = item.wish
             if not item.done.done():
                 item.done.set_result(standing)
+
+    async def _attempt(self, work: Callable[[], None]) -> bool:
+        """Whether the disk took it; if not, `_refusal` says why."""
+        try:
+            await _in_thread(self._thread, work)
+        except sqlite3.Error as error:
+            self._refusal = str(error)
+            return False
+        self._refusal = ""
+        return True
 
 
 def _fail(item: _Write, error: Exception) -> None:
@@ -196,6 +215,11 @@ def _later(known: Writer | None, said: Writer | None) -> Writer | None:
     if said is None or (known and known.db_id == said.db_id and known.seq >= said.seq):
         return known
     return said
+
+
+def _is_busy(error: Exception) -> bool:
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK)
+    return code & 0xFF == sqlite3.SQLITE_BUSY  # extended codes keep it in the lowest byte
 
 
 async def _in_thread(thread: ThreadPoolExecutor, work: Callable[[], Result]) -> Result:
@@ -249,3 +273,9 @@ def _write(
         connection.executemany(_UPSERT_USER, rows)
         if writer is not None:
             connection.execute(_UPDATE_WRITER, writer)
+
+
+def _touch(connection: sqlite3.Connection) -> None:
+    with connection:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute(_TOUCH_NODE)
