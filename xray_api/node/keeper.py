@@ -183,6 +183,8 @@ class Keeper:
 
     async def _mend(self) -> bool:
         try:
+            if self._hot is not None:
+                await self._hot.uptime()  # a hung Xray shows here, before a list's long deadline
             await self._applier.mend()
         except HotApiError as error:
             _log.warning("xray_not_compared", reason=str(error))
