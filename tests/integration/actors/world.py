@@ -64,8 +64,9 @@ POLICY = RestartPolicy(
 POLICIES = SupervisionPolicies.model_validate(
     dict.fromkeys(SupervisionPolicies.model_fields, POLICY)
 )
+#: A call that a test holds is held until the test lets go.
 LIMITS = ProvisionerLimits(
-    attempt_timeout_s=4.0,
+    attempt_timeout_s=60.0,
     concurrency=8,
     scan_interval_s=1.0,
     retry=RetryLimits(base_s=0.01, cap_s=0.05),
