@@ -189,9 +189,19 @@ async def test_unknown_places_and_methods_are_problems_too(http: aiohttp.ClientS
         assert (await problem(response))["type"] == "not_found"
     async with http.post("/v1/users") as response:
         assert (await problem(response))["type"] == "method_not_allowed"
+        assert response.headers["Allow"] == "GET,HEAD"
     async with http.get(f"/v1/users/{uuid4()}") as response:
         assert response.status == 404
         assert (await problem(response))["type"] == "not_found"
+
+
+async def test_an_expectation_is_met_or_a_problem(http: aiohttp.ClientSession, epoch: str) -> None:
+    path, body = f"/v1/users/{uuid4()}", {"gen": 1, "epoch": epoch}
+    async with http.put(path, json=body, headers={"Expect": "a miracle"}) as response:
+        assert response.status == 417
+        assert (await problem(response))["type"] == "invalid"
+    async with http.put(path, json=body, expect100=True) as response:
+        assert response.status == 200
 
 
 async def test_without_time_left_nothing_is_changed(

@@ -2,13 +2,13 @@
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 from uuid import UUID
 
 import structlog
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from xray_api.contract import (
@@ -79,12 +79,12 @@ class Service:
         )
         app.add_routes(
             [
-                web.get("/healthz", self.healthz),
-                web.get("/readyz", self.readyz),
-                web.get("/v1/users", self.list_users),
-                web.get("/v1/users/{uuid}", self.get),
-                web.put("/v1/users/{uuid}", self.put),
-                web.delete("/v1/users/{uuid}", self.remove),
+                web.get("/healthz", self.healthz, expect_handler=_expect),
+                web.get("/readyz", self.readyz, expect_handler=_expect),
+                web.get("/v1/users", self.list_users, expect_handler=_expect),
+                web.get("/v1/users/{uuid}", self.get, expect_handler=_expect),
+                web.put("/v1/users/{uuid}", self.put, expect_handler=_expect),
+                web.delete("/v1/users/{uuid}", self.remove, expect_handler=_expect),
             ]
         )
         return app
@@ -185,23 +185,42 @@ class Service:
 @web.middleware
 async def _problems(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Every error leaves as a problem; an unexpected one says nothing of its inside."""
+    headers: dict[str, str] = {}
     try:
         return await handler(request)
     except _Problem as error:
         problem = error.problem
     except web.HTTPException as error:
+        headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
         kinds = {404: Problem.NOT_FOUND, 405: Problem.METHOD, 413: Problem.TOO_LARGE}
         kind = kinds.get(error.status, Problem.INVALID)
         problem = Problem(type=kind, title=error.reason, status=error.status)
     except Exception:  # noqa: BLE001 - the outermost edge
         _log.exception("request_failed", method=request.method)
         problem = Problem(type=Problem.INTERNAL, title="the node failed", status=500)
-    waits = problem.type in {Problem.BUSY, Problem.UNAVAILABLE}
+    if problem.type in {Problem.BUSY, Problem.UNAVAILABLE}:
+        headers["Retry-After"] = str(RETRY_AFTER_S)
+    return _refusal(problem, headers)
+
+
+async def _expect(request: web.Request) -> web.Response | None:
+    """What aiohttp asks before the middlewares; the same as it does itself, as a problem."""
+    if request.version < HttpVersion11:
+        return None
+    if request.headers["Expect"].lower() != "100-continue":
+        title = "only 100-continue can be expected"
+        return _refusal(Problem(type=Problem.INVALID, title=title, status=417), {})
+    await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    request.writer.output_size = 0  # the answer has not begun
+    return None
+
+
+def _refusal(problem: Problem, headers: Mapping[str, str]) -> web.Response:
     return web.Response(
         body=problem.model_dump_json(exclude_none=True),
         status=problem.status,
         content_type=PROBLEM_TYPE,
-        headers={"Retry-After": str(RETRY_AFTER_S)} if waits else None,
+        headers=headers,
     )
 
 
