@@ -22,9 +22,16 @@ def is_local(host: str | None, origin: str | None, names: frozenset[str]) -> boo
         origin: The ``Origin`` header; clients that are not browsers send none.
         names: Host names, without ports, under which the sandbox may be addressed.
     """
-    if not host or urlsplit(f"//{host}").hostname not in names:
+    if not host or _name_in(host) not in names:
         return False
     return origin is None or origin == f"http://{host}"
+
+
+def _name_in(host: str) -> str | None:
+    try:
+        return urlsplit(f"//{host}").hostname
+    except ValueError:  # half a pair of brackets, or no address between them
+        return None
 
 
 def local_only(more_names: frozenset[str]) -> Callable[..., Awaitable[web.StreamResponse]]:

@@ -31,6 +31,8 @@ def test_local_requests_pass(host: str, origin: str | None) -> None:
         ("127.0.0.1:8080", "http://127.0.0.1:9090"),  # another server on this machine
         ("127.0.0.1:8080", "http://localhost:8080"),
         ("127.0.0.1:8080", "null"),  # a file or a sandboxed frame
+        ("[", None),
+        ("[evil]:8080", None),
         ("", None),
         (None, None),
     ],
