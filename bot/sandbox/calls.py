@@ -44,19 +44,31 @@ class Call:
 
 
 async def read_fields(request: web.Request) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """The parameters and files of a request: query string, JSON, form or multipart."""
+    """The parameters and files of a request: query string, JSON, form or multipart.
+
+    Raises:
+        ApiError: The body is not what its headers say.
+    """
     fields: dict[str, Any] = dict(request.query)
     if request.method != hdrs.METH_POST or not request.can_read_body:
         return fields, {}
+    try:
+        texts, files = await _read_body(request)
+    except UnicodeDecodeError:
+        raise bad_request("strings must be encoded in UTF-8") from None
+    return fields | texts, files
+
+
+async def _read_body(request: web.Request) -> tuple[dict[str, Any], dict[str, bytes]]:
     if request.content_type == "application/json":
-        return fields | _object(await request.text()), {}
+        # As bytes: JSON is UTF-8, whatever the header says.
+        return _object(await request.read()), {}
     if request.content_type.startswith("multipart/"):
-        texts, files = await read_multipart(await request.multipart())
-        return fields | texts, files
-    return fields | {name: str(value) for name, value in (await request.post()).items()}, {}
+        return await read_multipart(await request.multipart())
+    return {name: str(value) for name, value in (await request.post()).items()}, {}
 
 
-def _object(body: str) -> dict[str, Any]:
+def _object(body: bytes) -> dict[str, Any]:
     try:
         read = json.loads(body)
     except ValueError:

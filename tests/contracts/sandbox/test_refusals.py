@@ -184,6 +184,21 @@ async def test_a_body_that_is_no_json_object_is_a_bad_request(sandbox: Sandbox, 
             assert (response.status, (await response.json())["ok"]) == (400, False)
 
 
+@pytest.mark.parametrize(
+    "content_type",
+    ["application/json", "application/x-www-form-urlencoded", "multipart/form-data; boundary=b"],
+)
+async def test_a_body_that_is_not_utf_8_is_a_bad_request(
+    sandbox: Sandbox, content_type: str
+) -> None:
+    body = b'--b\r\nContent-Disposition: form-data; name="text"\r\n\r\n\xff\r\n--b--\r\n'
+    headers = {"Content-Type": content_type}
+    async with sandbox.serve() as address, aiohttp.ClientSession(address.url) as client:
+        url = f"/bot{sandbox.token}/sendMessage"
+        async with client.post(url, data=body, headers=headers) as response:
+            assert (response.status, (await response.json())["ok"]) == (400, False)
+
+
 async def test_a_file_that_is_not_there_is_not_found(bot: Bot) -> None:
     with pytest.raises(aiohttp.ClientResponseError, match="404"):
         await bot.download_file("photos/none.png")
