@@ -35,8 +35,19 @@ def tollgate(folder: Path, *arguments: str, **environment: str) -> subprocess.Co
     )
 
 
-def test_the_demo_checks_itself(tmp_path: Path, free_listen: str) -> None:
-    done = tollgate(tmp_path, "demo", "--check", TOLLGATE_DEMO__LISTEN=free_listen)
+@pytest.fixture(scope="module")
+def checked(
+    tmp_path_factory: pytest.TempPathFactory, free_listen: str
+) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """A folder in which a demo has checked itself."""
+    folder = tmp_path_factory.mktemp("checked")
+    return folder, tollgate(folder, "demo", "--check", TOLLGATE_DEMO__LISTEN=free_listen)
+
+
+def test_the_demo_checks_itself(
+    checked: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
+    _, done = checked
 
     assert done.returncode == 0, done.stdout + done.stderr
     held = [line for line in done.stdout.splitlines() if line.startswith("ok")]
@@ -75,15 +86,16 @@ def test_a_demo_never_opens_the_database_of_a_shop(tmp_path: Path, free_listen: 
     assert "real back-end" in done.stderr
 
 
-def test_a_shop_never_opens_the_database_of_a_demo(tmp_path: Path) -> None:
-    (tmp_path / "data" / "demo").mkdir(parents=True)
-    (tmp_path / "tollgate.toml").write_text(SETTINGS)
+def test_a_shop_never_opens_the_database_of_a_demo(
+    checked: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
+    folder, _ = checked
+    (folder / "shop.toml").write_text(SETTINGS)
 
-    done = tollgate(tmp_path, "run")
+    done = tollgate(folder, "--config", "shop.toml", "run")
 
     assert done.returncode == 1
-    assert "data_dir" in done.stderr
-    assert "demo" in done.stderr
+    assert "belongs to bot 1000001" in done.stderr
 
 
 def test_wrong_settings_stop_the_program_with_a_line_each(tmp_path: Path) -> None:
@@ -122,6 +134,7 @@ def test_a_new_node_prints_the_lines_for_the_backend(tmp_path: Path) -> None:
 SETTINGS = """
 [telegram]
 token = "123456:ABC-DEF1234ghIkl-zyx57W2v1u123ew11"
+api_base = "http://127.0.0.1:1"
 
 [[nodes]]
 id = "one"
