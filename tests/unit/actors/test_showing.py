@@ -106,3 +106,13 @@ def test_no_link_is_shown_without_access(status: SubscriptionStatus) -> None:
 
 def test_no_link_is_shown_to_who_never_bought() -> None:
     assert decide_link(record()) == NoAccess(status=SubscriptionStatus.NONE)
+
+
+def test_access_whose_time_is_over_has_ended_whatever_is_written() -> None:
+    """The row says so a little later; nobody is shown a link meanwhile."""
+    over = subscription(SubscriptionStatus.ACTIVE, expires_at=NOW)
+    rows = record(subscription=over, credentials=(credential(),))
+
+    assert decide_link(rows) == NoAccess(status=SubscriptionStatus.EXPIRED)
+    shown = decide_status(rows)
+    assert (shown.status, shown.has_link) == (SubscriptionStatus.EXPIRED, False)
