@@ -102,11 +102,11 @@ class Webhook:
         return False
 
     async def _run_reply(self, response: ClientResponse) -> None:
-        fields, files = await _reply_fields(response)
-        method = fields.pop("method", None)
-        if method and self._execute is not None:
-            # Telegram does not tell the bot how such a call went either.
-            with contextlib.suppress(ApiError):
+        # Telegram does not tell the bot how such a call went either, nor that it was none.
+        with contextlib.suppress(ApiError, ValueError):
+            fields, files = await _reply_fields(response)
+            method = fields.pop("method", None)
+            if method and self._execute is not None:
                 await self._execute(str(method), fields, files)
 
 

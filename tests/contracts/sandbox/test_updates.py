@@ -170,6 +170,7 @@ class Hook:
     got: list[dict[str, Any]] = field(default_factory=list)
     secrets: list[str | None] = field(default_factory=list)
     reply: dict[str, Any] | None = None
+    garbage: bool = False
     _arrived: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     async def serve(self, request: web.Request) -> web.Response:
@@ -179,6 +180,8 @@ class Hook:
             self.secrets.append(request.headers.get(SECRET_HEADER))
             self._arrived.notify_all()
         status = self.statuses.pop(0) if self.statuses else 200
+        if self.garbage:
+            return web.Response(body=b"no part", content_type="multipart/form-data")
         return web.json_response(self.reply if status == 200 else None, status=status)
 
     async def deliveries(self, count: int) -> list[str]:
@@ -329,6 +332,18 @@ async def test_a_refused_method_in_the_answer_does_not_stop_delivery(
     bot: Bot, anna: Person, hook: Hook
 ) -> None:
     hook.reply = {"method": "sendMessage", "chat_id": BORIS_ID, "text": "he never wrote"}
+    await bot.set_webhook(hook.url)
+
+    await anna.say("one")
+    await anna.say("two")
+
+    assert await hook.deliveries(2) == ["one", "two"]
+
+
+async def test_a_reply_that_cannot_be_read_stops_no_delivery(
+    bot: Bot, anna: Person, hook: Hook
+) -> None:
+    hook.garbage = True
     await bot.set_webhook(hook.url)
 
     await anna.say("one")
