@@ -11,10 +11,11 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from actors.provisioner.actor import ProvisionerActor
+from actors.notifier.actor import NOTIFIER
+from actors.provisioner.actor import PROVISIONER, ProvisionerActor
 from actors.runtime.actor import AsyncioActor, Surroundings
 from actors.runtime.address import Address, Directory
-from actors.user.actor import NOTIFIER, PROVISIONER, USER, UserActor
+from actors.user.actor import USER, UserActor
 from config.supervision import RestartPolicy, SupervisionPolicies
 from supervisors.engine.child import ChildSpec
 from supervisors.engine.dynamic import Cells, DynamicSupervisor

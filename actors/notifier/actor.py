@@ -18,6 +18,8 @@ from storage.rows import OutboxRow
 
 log = structlog.get_logger(__name__)
 
+#: The kind of this actor's address.
+NOTIFIER = "notifier"
 #: Rows read at once; people served at once.
 BATCH = 100
 PEOPLE_AT_ONCE = 8

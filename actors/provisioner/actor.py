@@ -10,6 +10,7 @@ from uuid import UUID
 
 import structlog
 
+from actors.notifier.actor import NOTIFIER
 from actors.provisioner.decisions import (
     LearnEpoch,
     NodeKnowsMore,
@@ -31,7 +32,8 @@ from xray_api.contract import Writer
 
 log = structlog.get_logger(__name__)
 
-NOTIFIER = "notifier"
+#: The kind of these actors' addresses.
+PROVISIONER = "provisioner"
 
 #: A row is nobody else's for the time of its call and this much more, seconds.
 CALL_MARGIN_S = 1.0

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 
 import structlog
 
+from actors.notifier.actor import NOTIFIER
+from actors.provisioner.actor import PROVISIONER
 from actors.runtime.actor import AsyncioActor
 from actors.runtime.address import Directory
 from actors.user.decisions import (
@@ -58,8 +60,6 @@ from storage.rows import (
 log = structlog.get_logger(__name__)
 
 USER = "user"
-NOTIFIER = "notifier"
-PROVISIONER = "provisioner"
 
 #: A node's confirmation may change the subscription between reading and writing: once a charge.
 DECIDE_TRIES = 3
