@@ -24,7 +24,6 @@ from xray_api.node.init import InitError, InitOptions, MissingOptions, init_node
 Result = TypeVar("Result")
 
 FAILED = 1
-USAGE = 2
 
 app = typer.Typer(
     name="tollgate",

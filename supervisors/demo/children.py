@@ -7,6 +7,8 @@ import signal
 import sys
 from pathlib import Path
 
+from supervisors.demo.errors import DemoError
+
 #: Between a child's death and its next start, seconds; a person who kills it can watch.
 RESTART_PAUSE_S = 1.0
 #: A child that dies so often within the demo's life is broken, not killed.
@@ -14,8 +16,6 @@ MOST_RESTARTS = 20
 STOP_DEADLINE_S = 20.0
 #: How a program's own explanation of its end begins in its log.
 OWN_WORDS = "tollgate: "
-
-
 #: The environment outranks the demo's own values, but for these.
 NOT_FOR_DEMOS = ("TOLLGATE_TELEGRAM", "TOLLGATE_NODES")
 #: linux/prctl.h
@@ -33,7 +33,7 @@ def _environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(NOT_FOR_DEMOS)}
 
 
-class ChildFailed(Exception):  # noqa: N818 - what happened
+class ChildFailed(DemoError):  # noqa: N818 - what happened
     """A program of the demo ended by itself; the text has its last words."""
 
 

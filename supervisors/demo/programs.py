@@ -78,7 +78,7 @@ async def until_ready(program: ChildProgram, ready: Callable[[], Awaitable[bool]
         async with asyncio.timeout(START_DEADLINE_S):
             while not await ready():
                 if ended.done():
-                    raise DemoError(str(ended.result()))
+                    raise ended.result()
                 await asyncio.sleep(LOOK_EVERY_S)  # noqa: TID251 - waits for another process
     except TimeoutError:
         raise DemoError(f"{program.name} is not ready; see {program.log_file}") from None
@@ -101,13 +101,15 @@ def _only_demo_of(data_dir: Path) -> Iterator[None]:
     folder = data_dir / DEMO_FOLDER
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with (folder / "lock").open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            yield
-    except BlockingIOError:
-        raise DemoError(f"data_dir: another demo runs in {data_dir}") from None
+        lock = (folder / "lock").open("w")
     except OSError as error:
         raise DemoError(f"data_dir: {folder}: {error.strerror}") from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DemoError(f"data_dir: another demo runs in {data_dir}") from None
+        yield
 
 
 def _refuse_taken_port(listen: str) -> None:

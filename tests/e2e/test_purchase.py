@@ -7,6 +7,9 @@ from uuid import uuid4
 import pytest
 
 from bot.sandbox import Paid, Refused
+from config.settings import DemoSection, DemoSettings
+from supervisors.demo.errors import DemoError
+from supervisors.demo.programs import demo_programs
 from tests.e2e.conftest import PATIENCE_S, Shop
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -156,3 +159,16 @@ async def test_a_second_purchase_extends_and_keeps_the_link(
     await buyer.say("/link")
     again = await buyer.wait_for(lambda m: m.link is not None, timeout_s=PATIENCE_S, after=mark)
     assert again.link == link
+
+
+async def test_a_second_demo_leaves_the_first_alone(shop: Shop, free_listen: str) -> None:
+    """It would write the first one's files and take its database over."""
+    folder = shop.programs.files.folder
+    before = shop.programs.files.backend_file.read_text(encoding="utf-8")
+    host = free_listen.rpartition(":")[0]
+    settings = DemoSettings(data_dir=folder.parent, demo=DemoSection(listen=f"{host}:0"))
+
+    with pytest.raises(DemoError, match="another demo runs"):
+        await demo_programs(settings).__aenter__()
+
+    assert shop.programs.files.backend_file.read_text(encoding="utf-8") == before
