@@ -7,12 +7,13 @@ from typing import Any, Protocol
 
 import structlog
 
+from storage import dead_letters
 from storage.database import Connection, Database
-from storage.rows import InboxRow
+from storage.rows import InboxRow, LetterDraft
 
 log = structlog.get_logger(__name__)
 
-COLUMNS = "source, source_id, seq, payload, lane, attempts"
+COLUMNS = "source, source_id, seq, payload, lane, attempts, refusals"
 
 ACCEPT = """
 INSERT INTO inbox (source, source_id, payload, lane) VALUES ($1, $2, $3, $4)
@@ -37,16 +38,41 @@ RELEASE = """
 UPDATE inbox SET next_at = now() + $3, attempts = attempts - $4
 WHERE source = $1 AND source_id = $2
 """
+REFUSED = """
+UPDATE inbox SET next_at = now() + $3, attempts = attempts - 1, refusals = refusals + 1
+WHERE source = $1 AND source_id = $2
+"""
 QUARANTINE = """
 UPDATE inbox SET quarantined_at = now(), reply = $3 WHERE source = $1 AND source_id = $2
 """
 #: Money and what precedes it; a new start may carry the release that can read it.
 RESUME = """
-UPDATE inbox SET quarantined_at = NULL, attempts = 0, next_at = now()
-WHERE quarantined_at IS NOT NULL AND lane IS NULL
+UPDATE inbox SET quarantined_at = NULL, attempts = 0, refusals = 0, next_at = now()
+WHERE quarantined_at IS NOT NULL AND done_at IS NULL AND lane IS NULL
+"""
+#: Their letters wait for nobody any more; another failure writes new ones.
+RESUME_LETTERS = """
+UPDATE dead_letters l SET state = 'retried', decided_by = 'start', decided_at = now()
+FROM inbox i
+WHERE l.state = 'waiting' AND l.correlation_id = i.source || ':' || i.source_id
+    AND i.quarantined_at IS NOT NULL AND i.done_at IS NULL AND i.lane IS NULL
+"""
+FREE = """
+UPDATE inbox SET quarantined_at = NULL, attempts = 0, refusals = 0, next_at = now()
+WHERE source || ':' || source_id = $1 AND quarantined_at IS NOT NULL AND done_at IS NULL
+RETURNING 1
+"""
+#: It stays set aside, and is done with.
+DROP = """
+UPDATE inbox SET done_at = now(), reply = 'dropped'
+WHERE source || ':' || source_id = $1 AND quarantined_at IS NOT NULL AND done_at IS NULL
 """
 #: Telegram repeats nothing older than a day, and starts its numbers anew after a week of silence.
-PRUNE = "DELETE FROM inbox WHERE done_at < now() - interval '3 days'"
+#: Money that an operator dropped is kept: nothing else remembers it.
+PRUNE = """
+DELETE FROM inbox WHERE done_at < now() - interval '3 days'
+    AND (quarantined_at IS NULL OR lane IS NOT NULL)
+"""
 
 
 class Incoming(Protocol):
@@ -110,20 +136,40 @@ class PostgresInbox:
                 RELEASE, row.source, row.source_id, timedelta(seconds=after_s), 0 if counts else 1
             )
 
-    async def quarantine(self, row: InboxRow, reason: str) -> None:
-        """Set aside for an operator."""
+    async def refused(self, row: InboxRow, *, after_s: float) -> None:
+        """Try again after a while; Telegram did not take the answer, which poisons nothing."""
         async with self._database.transaction() as connection:
+            await connection.execute(REFUSED, row.source, row.source_id, timedelta(seconds=after_s))
+
+    async def quarantine(
+        self, row: InboxRow, reason: str, letter: LetterDraft | None = None
+    ) -> None:
+        """Set aside for an operator, who finds the letter."""
+        async with self._database.transaction() as connection:
+            if letter is not None:
+                await dead_letters.add(connection, [letter])
             await connection.execute(QUARANTINE, row.source, row.source_id, reason)
 
     async def resume(self) -> None:
-        """Try payments again that were set aside."""
+        """Try payments again that were set aside, unless an operator dropped them."""
         async with self._database.transaction() as connection:
+            await connection.execute(RESUME_LETTERS)
             await connection.execute(RESUME)
 
     async def prune(self) -> None:
         """Forget what was done long ago."""
         async with self._database.transaction() as connection:
             await connection.execute(PRUNE)
+
+
+async def free(connection: Connection, correlation_id: str) -> bool:
+    """Work again on the update of a journey that was set aside; False when there is none."""
+    return await connection.fetchval(FREE, correlation_id) is not None
+
+
+async def drop(connection: Connection, correlation_id: str) -> None:
+    """Never work again on the update of a journey that was set aside."""
+    await connection.execute(DROP, correlation_id)
 
 
 async def _accept(connection: Connection, update: Incoming) -> None:
@@ -151,4 +197,5 @@ def inbox_row(record: Any) -> InboxRow:
         payload=record["payload"],
         lane=record["lane"],
         attempts=record["attempts"],
+        refusals=record["refusals"],
     )

@@ -1,8 +1,10 @@
 """Rows as the rest of the program sees them: frozen, typed, every moment timezone-aware."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
 
@@ -52,6 +54,14 @@ class Desired(StrEnum):
 
     PRESENT = "present"
     ABSENT = "absent"
+
+
+class LetterState(StrEnum):
+    """What became of a message that crashed its handler again and again."""
+
+    WAITING = "waiting"
+    RETRIED = "retried"
+    DROPPED = "dropped"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,7 +159,10 @@ class NodeRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InboxRow:
-    """A raw update that was accepted and is not done. `lane` orders: one user, one lane."""
+    """A raw update that was accepted and is not done. `lane` orders: one user, one lane.
+
+    `attempts` never ended or ended in a bug; `refusals` are answers that Telegram did not take.
+    """
 
     source: str
     source_id: str
@@ -157,6 +170,7 @@ class InboxRow:
     payload: str
     lane: int | None
     attempts: int
+    refusals: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,7 +180,7 @@ class OutboxRow:
     id: UUID
     kind: str
     user_id: int | None
-    payload: dict[str, str]
+    payload: Mapping[str, Any]
     version: int
     attempts: int
 
@@ -314,3 +328,158 @@ class LinkNews:
     user: UserRow
     subscription: SubscriptionRow
     link: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertNews:
+    """What an owner should know at once; no `language` for one who never wrote to the bot."""
+
+    owner: int
+    language: str | None
+    text_id: str
+    arguments: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventDraft:
+    """Something that became of an actor, so many seconds ago."""
+
+    id: UUID
+    age_s: float
+    kind: str
+    supervisor: str
+    actor: str
+    incarnation: int | None
+    reason: str
+    details: Mapping[str, Any]
+    correlation_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventRow:
+    """Something that became of an actor."""
+
+    id: UUID
+    at: datetime
+    kind: str
+    supervisor: str
+    actor: str
+    incarnation: int | None
+    reason: str
+    details: Mapping[str, Any]
+    correlation_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LetterDraft:
+    """A message that is given up. Without a `payload` it cannot be sent again by itself."""
+
+    id: UUID
+    age_s: float
+    correlation_id: str
+    operation_id: str
+    actor: str
+    message_type: str
+    payload: Mapping[str, Any] | None
+    attempts: int
+    error: str
+    traceback: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetterRow:
+    """A message that was given up, and what an operator decided about it."""
+
+    id: int
+    letter_id: UUID
+    correlation_id: str
+    operation_id: str
+    actor: str
+    message_type: str
+    payload: Mapping[str, Any] | None
+    attempts: int
+    error: str
+    traceback: str
+    state: LetterState
+    created_at: datetime
+    decided_at: datetime | None
+    decided_by: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpdateReleased:
+    """The update behind a dead letter is worked on again, whole."""
+
+    letter: DeadLetterRow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CannotRetry:
+    """Neither an update that was set aside nor a message is there to try again; it waits on."""
+
+    letter: DeadLetterRow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotWaiting:
+    """It was decided about this letter before."""
+
+    state: LetterState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertDraft:
+    """News for one owner, told once for each `dedupe_key`, which names the owner too."""
+
+    dedupe_key: str
+    owner: int
+    text_id: str
+    arguments: Mapping[str, str | int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettingDraft:
+    """A change of a setting, as seen from the value that it replaces; None is the file's."""
+
+    key: str
+    expected_old: Any
+    new: Any
+    actor: str
+    reason: str
+    revert_after_s: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettingChangeRow:
+    """A setting was changed; None is the file's value."""
+
+    id: int
+    key: str
+    old: Any
+    new: Any
+    actor: str
+    reason: str
+    at: datetime
+    revert_at: datetime | None
+    undoes: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettingConflict:
+    """Somebody else changed the setting first: this is its value now."""
+
+    key: str
+    current: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdminActionRow:
+    """What an operator did."""
+
+    id: int
+    at: datetime
+    actor: str
+    action: str
+    target: str
+    reason: str
+    details: Mapping[str, Any]

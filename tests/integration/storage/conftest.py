@@ -1,8 +1,9 @@
-"""Purchases over a database of the test's own."""
+"""Purchases and updates over a database of the test's own."""
 
 import pytest
 
 from storage.database import Database
+from storage.inbox import PostgresInbox
 from storage.links import LinkCipher
 from tests.integration.shop import Shop
 
@@ -11,3 +12,9 @@ from tests.integration.shop import Shop
 def shop(database: Database, cipher: LinkCipher) -> Shop:
     """The transactions of a purchase."""
     return Shop(database, cipher)
+
+
+@pytest.fixture
+def inbox(database: Database) -> PostgresInbox:
+    """Updates that were accepted."""
+    return PostgresInbox(database)

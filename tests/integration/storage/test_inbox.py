@@ -1,19 +1,11 @@
 """Updates: stored once, worked on in order, and forgotten long after they are done."""
 
-import pytest
-
 from bot.ports import RawUpdate
-from storage.database import Database
 from storage.inbox import PostgresInbox
 from storage.rows import InboxRow
 from tests.integration.database_fixtures import Rows
 
 SOURCE = "telegram:1"
-
-
-@pytest.fixture
-def inbox(database: Database) -> PostgresInbox:
-    return PostgresInbox(database)
 
 
 def update(number: int, lane: int | None = 1, payload: str | None = None) -> RawUpdate:
@@ -129,6 +121,41 @@ async def test_attempts_are_counted_and_weather_takes_its_own_back(inbox: Postgr
     await inbox.begin(row)
     await inbox.release(row, after_s=0, counts=True)
     assert [row.attempts for row in await waiting(inbox)] == [1]
+
+
+async def test_what_telegram_refused_is_counted_apart_and_repeated(inbox: PostgresInbox) -> None:
+    await inbox.accept([update(1)])
+    (row,) = await waiting(inbox)
+
+    for _ in range(3):
+        await inbox.begin(row)
+        await inbox.refused(row, after_s=0)
+
+    (again,) = await waiting(inbox)
+    assert (again.attempts, again.refusals) == (0, 3)
+
+
+async def test_an_update_that_was_refused_waits_its_time(inbox: PostgresInbox) -> None:
+    await inbox.accept([update(1), update(2), update(3, lane=6)])
+    first = (await waiting(inbox))[0]
+    await inbox.begin(first)
+    await inbox.refused(first, after_s=3_600)
+
+    assert await numbers(inbox) == ["3"]
+
+
+async def test_a_new_start_counts_refusals_anew(inbox: PostgresInbox) -> None:
+    await inbox.accept([update(1, lane=None)])
+    (row,) = await waiting(inbox)
+    for _ in range(2):
+        await inbox.begin(row)
+    await inbox.refused(row, after_s=3_600)
+    await inbox.quarantine(row, "TelegramBadRequest")
+
+    await inbox.resume()
+
+    (again,) = await waiting(inbox)
+    assert (again.attempts, again.refusals) == (0, 0)
 
 
 async def test_an_update_set_aside_frees_its_lane(inbox: PostgresInbox, rows: Rows) -> None:

@@ -34,6 +34,10 @@ EXPECTED = {
     "ledger",
     "credentials",
     "outbox",
+    "supervision_events",
+    "settings_history",
+    "admin_actions",
+    "dead_letters",
 }
 
 
