@@ -1,11 +1,13 @@
 """What must be told. One row a message: its text is made from the rows of the moment it goes."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from storage.database import Connection
-from storage.rows import OutboxRow
+from storage.plain import plain
+from storage.rows import AlertDraft, OutboxRow
 
 COLUMNS = "o.id, o.kind, o.user_id, o.payload, o.version, o.attempts"
 
@@ -18,14 +20,21 @@ FROM purchases WHERE id = $1
 ON CONFLICT (dedupe_key) DO UPDATE
     SET state = 'due', next_at = now(), attempts = 0, version = outbox.version + 1
 """
+#: An alert is about what happened: the first one of its key says all.
+ALERT = """
+INSERT INTO outbox (kind, dedupe_key, payload) VALUES ('alert', $1, $2)
+ON CONFLICT (dedupe_key) DO NOTHING
+"""
 UNFULFILLED = """
 SELECT p.id FROM purchases p JOIN subscriptions s ON s.user_id = p.user_id
 WHERE s.id = $1 AND p.status = 'paid' AND p.fulfilled_at IS NULL
 """
 #: A user who blocked the bot loses nothing: the rows wait. In order for each person: while one
-#: message waits to be repeated, no other overtakes it.
+#: message waits to be repeated, no other overtakes it. An owner need not be a user, so an alert has
+#: none, and alerts hold back nothing.
 DUE = f"""
-SELECT {COLUMNS} FROM outbox o LEFT JOIN users u ON u.tg_id = o.user_id
+SELECT {COLUMNS} FROM outbox o
+    LEFT JOIN users u ON u.tg_id = coalesce(o.user_id, (o.payload->>'owner')::bigint)
 WHERE o.state = 'due' AND o.next_at <= now() AND (u.tg_id IS NULL OR u.reachable)
     AND NOT EXISTS (
         SELECT FROM outbox other
@@ -46,6 +55,11 @@ FAIL = "UPDATE outbox SET state = 'failed' WHERE id = $1 AND version = $2"
 async def purchase_news(connection: Connection, purchase_id: UUID) -> None:
     """An order's live message is out of date."""
     await connection.execute(PURCHASE_NEWS, purchase_id)
+
+
+async def alert(connection: Connection, drafts: Sequence[AlertDraft]) -> None:
+    """Tell owners, once for each key."""
+    await connection.executemany(ALERT, [(draft.dedupe_key, _payload(draft)) for draft in drafts])
 
 
 async def unfulfilled(connection: Connection, subscription_id: UUID) -> list[UUID]:
@@ -94,3 +108,12 @@ def outbox_row(record: Any) -> OutboxRow:
         version=record["version"],
         attempts=record["attempts"],
     )
+
+
+def _payload(draft: AlertDraft) -> dict[str, Any]:
+    return {
+        "notice": "alert",
+        "owner": draft.owner,
+        "text_id": draft.text_id,
+        "arguments": plain(draft.arguments),
+    }

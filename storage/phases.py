@@ -1,4 +1,4 @@
-"""All transactions that span aggregates: intent before an outside call, outcome after it.
+"""Transactions of purchases across aggregates: intent before an outside call, outcome after it.
 
 Each is one function, safe to repeat, and holds no connection when it returns.
 """
@@ -17,6 +17,7 @@ from storage import (
 from storage.database import Connection, Database
 from storage.links import LinkCipher
 from storage.rows import (
+    AlertNews,
     Confirmed,
     CredentialRow,
     Credit,
@@ -47,6 +48,10 @@ SELECT link_enc FROM credentials
 WHERE subscription_id = $1 AND desired = 'present' AND link_enc IS NOT NULL
 ORDER BY first_applied_at DESC LIMIT 1
 """
+
+
+#: An owner who never wrote to the bot cannot be reached before that, and no row says when, seconds.
+STRANGER_WAIT_S = 300.0
 
 
 class UserPhases:
@@ -213,9 +218,11 @@ class NoticePhases:
         async with self._database.read() as connection:
             return await outbox.due(connection, limit)
 
-    async def news(self, row: OutboxRow) -> PurchaseNews | LinkNews | None:
+    async def news(self, row: OutboxRow) -> PurchaseNews | LinkNews | AlertNews | None:
         """The rows behind a message, as they are now; None when there is nothing left to tell."""
         async with self._database.read() as connection:
+            if row.payload["notice"] == "alert":
+                return await _alert_news(connection, row)
             user = await users.read(connection, row.user_id or 0)
             if user is None:
                 return None
@@ -248,9 +255,11 @@ class NoticePhases:
 
     async def cannot_reach(self, row: OutboxRow) -> None:
         """The user blocked the bot: everything for that user waits."""
+        listener = row.user_id or row.payload["owner"]
         async with self._database.transaction() as connection:
-            await users.set_reachable(connection, row.user_id or 0, reachable=False)
-            await outbox.postpone(connection, row, 0)
+            known = await users.read(connection, listener) is not None
+            await users.set_reachable(connection, listener, reachable=False)
+            await outbox.postpone(connection, row, 0 if known else STRANGER_WAIT_S)
 
     async def drop(self, row: OutboxRow) -> None:
         """There is nothing left to tell."""
@@ -323,6 +332,16 @@ async def _tell_of_delay(connection: Connection, row: CredentialRow) -> None:
     if row.last_class is None and row.desired is Desired.PRESENT:
         for purchase_id in await outbox.unfulfilled(connection, row.subscription_id):
             await outbox.purchase_news(connection, purchase_id)
+
+
+async def _alert_news(connection: Connection, row: OutboxRow) -> AlertNews:
+    owner = row.payload["owner"]
+    return AlertNews(
+        owner=owner,
+        language=await users.language(connection, owner),
+        text_id=row.payload["text_id"],
+        arguments=row.payload["arguments"],
+    )
 
 
 async def _purchase_news(
