@@ -1,10 +1,11 @@
-"""Purchases and updates over a database of the test's own."""
+"""Purchases and operators' records over a database of the test's own."""
 
 import pytest
 
 from storage.database import Database
 from storage.inbox import PostgresInbox
 from storage.links import LinkCipher
+from storage.operations import OperatorRecords
 from tests.integration.shop import Shop
 
 
@@ -12,6 +13,12 @@ from tests.integration.shop import Shop
 def shop(database: Database, cipher: LinkCipher) -> Shop:
     """The transactions of a purchase."""
     return Shop(database, cipher)
+
+
+@pytest.fixture
+def records(database: Database) -> OperatorRecords:
+    """The transactions of supervision and of operators."""
+    return OperatorRecords(database)
 
 
 @pytest.fixture

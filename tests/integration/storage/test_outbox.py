@@ -6,8 +6,9 @@ import pytest
 
 from storage import outbox
 from storage.database import Database
-from storage.phases import PostgresQueries
-from storage.rows import LinkNews, OutboxRow, PurchaseNews
+from storage.operations import OperatorRecords
+from storage.phases import STRANGER_WAIT_S, PostgresQueries
+from storage.rows import AlertDraft, AlertNews, LinkNews, OutboxRow, PurchaseNews
 from tests.integration.database_fixtures import Rows
 from tests.integration.shop import BUYER, Shop, expire, link_of, pass_time
 
@@ -171,7 +172,7 @@ async def test_a_dropped_message_is_told_when_there_is_news(
 # What the rows behind a message say.
 
 
-async def news(shop: Shop, notice: str) -> PurchaseNews | LinkNews | None:
+async def news(shop: Shop, notice: str) -> PurchaseNews | LinkNews | AlertNews | None:
     """The news behind the only message of a kind."""
     (row,) = [row for row in await shop.notices.due(10) if row.payload["notice"] == notice]
     return await shop.notices.news(row)
@@ -253,3 +254,97 @@ async def test_an_order_without_a_subscription_is_told_without_one(
 
     assert isinstance(told, PurchaseNews)
     assert (told.subscription, told.held, told.delayed) == (None, True, False)
+
+
+# What owners should know.
+
+OWNER = 5
+
+
+def alert(key: str, owner: int = OWNER, node: str = "node-1") -> AlertDraft:
+    return AlertDraft(
+        dedupe_key=key, owner=owner, text_id="alert-isolated", arguments={"node": node, "tries": 5}
+    )
+
+
+async def test_an_alert_is_told_to_an_owner_who_is_no_user(
+    shop: Shop, records: OperatorRecords
+) -> None:
+    await records.record([], [], [alert("isolated:node-1")])
+
+    (row,) = await shop.notices.due(10)
+    assert (row.kind, row.user_id) == ("alert", None)
+    assert await shop.notices.news(row) == AlertNews(
+        owner=OWNER,
+        language=None,
+        text_id="alert-isolated",
+        arguments={"node": "node-1", "tries": 5},
+    )
+
+
+async def test_an_owner_who_is_a_user_is_told_in_the_language_of_choice(
+    shop: Shop, records: OperatorRecords
+) -> None:
+    await shop.users.introduce(OWNER, "ru")
+    await records.record([], [], [alert("isolated:node-1")])
+
+    (row,) = await shop.notices.due(10)
+    told = await shop.notices.news(row)
+
+    assert isinstance(told, AlertNews)
+    assert told.language == "ru"
+
+
+async def test_an_alert_is_told_once_for_its_key(shop: Shop, records: OperatorRecords) -> None:
+    await records.record([], [], [alert("a"), alert("a", node="node-2"), alert("b")])
+    first, _ = await shop.notices.due(10)
+    assert await shop.notices.begin(first, 30)
+    await shop.notices.sent(first, 900)
+
+    await records.record([], [], [alert("a"), alert("b")])
+
+    (left,) = await shop.notices.due(10)
+    told = await shop.notices.news(first)
+    assert isinstance(told, AlertNews)
+    assert told.arguments["node"] == "node-1", "the first of its key says all"
+    assert left.id != first.id
+
+
+async def test_an_alert_that_waits_to_be_repeated_holds_no_other_back(
+    shop: Shop, records: OperatorRecords
+) -> None:
+    await records.record([], [], [alert("a"), alert("b", owner=6)])
+    await shop.bought()
+    first, second, bought = await shop.notices.due(10)
+
+    await shop.notices.postpone(first, 3_600)
+
+    left = await shop.notices.due(10)
+    assert [row.id for row in left] == [second.id, bought.id]
+
+
+async def test_an_owner_who_blocked_the_bot_is_told_later(
+    shop: Shop, records: OperatorRecords
+) -> None:
+    await shop.users.introduce(OWNER, "en")
+    await records.record([], [], [alert("a"), alert("b", owner=6)])
+    first, other = await shop.notices.due(10)
+
+    await shop.notices.cannot_reach(first)
+
+    assert [row.id for row in await shop.notices.due(10)] == [other.id]
+    await shop.users.introduce(OWNER, "en")
+    assert len(await shop.notices.due(10)) == 2
+
+
+async def test_an_owner_who_never_wrote_to_the_bot_is_not_tried_without_end(
+    shop: Shop, records: OperatorRecords, rows: Rows
+) -> None:
+    await records.record([], [], [alert("a")])
+    (row,) = await shop.notices.due(10)
+
+    await shop.notices.cannot_reach(row)
+
+    assert await shop.notices.due(10) == []
+    await pass_time(rows, STRANGER_WAIT_S)
+    assert len(await shop.notices.due(10)) == 1
