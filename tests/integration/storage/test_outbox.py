@@ -282,6 +282,19 @@ async def test_an_alert_is_told_to_an_owner_who_is_no_user(
     )
 
 
+async def test_an_alert_that_was_told_is_not_due(
+    shop: Shop, records: OperatorRecords, rows: Rows
+) -> None:
+    await records.record([], [], [alert("a")])
+    (row,) = await shop.notices.due(10)
+
+    assert await shop.notices.begin(row, 30)
+    await shop.notices.sent(row, 900)
+
+    assert await shop.notices.due(10) == []
+    assert (await state(rows, row))["state"] == "sent"
+
+
 async def test_an_owner_who_is_a_user_is_told_in_the_language_of_choice(
     shop: Shop, records: OperatorRecords
 ) -> None:

@@ -7,10 +7,12 @@ from typing import Any
 import asyncpg
 import pytest
 
+from storage import settings_history
 from storage.operations import OperatorRecords
 from storage.rows import SettingChangeRow, SettingConflict, SettingDraft
 from tests.integration.database_fixtures import Rows, connected
 from tests.integration.node_fixtures import eventually
+from tests.integration.storage.races import at_once
 
 KEY = "users.max_restarts"
 OPERATOR = "tg:5"
@@ -158,12 +160,14 @@ async def test_a_value_that_nobody_set_is_expected_in_vain(records: OperatorReco
 
 
 async def test_of_operators_at_once_one_wins_and_the_others_are_told_the_value(
-    records: OperatorRecords,
+    records: OperatorRecords, rows: Rows
 ) -> None:
     before = await changed(records, None, 1)
 
-    outcomes = await asyncio.gather(
-        *(change(records, before.new, value, actor=f"tg:{value}") for value in range(10, 16))
+    outcomes = await at_once(
+        rows,
+        "settings_history",
+        *(change(records, before.new, value, actor=f"tg:{value}") for value in range(10, 16)),
     )
 
     (winner,) = [outcome for outcome in outcomes if isinstance(outcome, SettingChangeRow)]
@@ -173,9 +177,13 @@ async def test_of_operators_at_once_one_wins_and_the_others_are_told_the_value(
     assert len(await records.setting_history(10)) == 2
 
 
-async def test_the_first_change_of_a_key_is_won_by_one_too(records: OperatorRecords) -> None:
+async def test_the_first_change_of_a_key_is_won_by_one_too(
+    records: OperatorRecords, rows: Rows
+) -> None:
     """There is no row yet that the second could wait for."""
-    outcomes = await asyncio.gather(*(change(records, None, value) for value in range(10, 16)))
+    outcomes = await at_once(
+        rows, "settings_history", *(change(records, None, value) for value in range(10, 16))
+    )
 
     assert sum(isinstance(outcome, SettingChangeRow) for outcome in outcomes) == 1
     assert len(await records.setting_history(10)) == 1
@@ -206,7 +214,7 @@ async def test_readers_do_not_wait_for_who_changes_a_setting(
 ) -> None:
     await changed(records, None, 9)
     async with rows.transaction():
-        await rows.execute("LOCK TABLE settings_history IN SHARE ROW EXCLUSIVE MODE")
+        await rows.execute(settings_history.QUEUE_UP)
 
         assert await records.overrides() == {KEY: 9}
 
@@ -288,10 +296,13 @@ async def test_an_undo_of_the_first_change_is_the_file_s_value(records: Operator
     assert await records.overrides() == {}
 
 
-async def test_a_change_is_undone_once(records: OperatorRecords) -> None:
+async def test_a_change_is_undone_once(records: OperatorRecords, rows: Rows) -> None:
     row = await changed(records, None, 9)
-    outcomes = await asyncio.gather(
-        *(records.undo_setting(row.id, OPERATOR, "a mistake") for _ in range(4))
+
+    outcomes = await at_once(
+        rows,
+        "settings_history",
+        *(records.undo_setting(row.id, OPERATOR, "a mistake") for _ in range(4)),
     )
 
     assert sum(outcome is None for outcome in outcomes) == 3
@@ -387,12 +398,26 @@ async def test_all_that_is_over_ends_at_once(records: OperatorRecords) -> None:
     assert await records.overrides() == {"b": 1}
 
 
-async def test_two_timers_end_a_change_once(records: OperatorRecords) -> None:
+async def test_two_timers_end_a_change_once(records: OperatorRecords, rows: Rows) -> None:
     await changed(records, None, 9, revert_after_s=0)
 
-    found = await asyncio.gather(*(records.revert_due() for _ in range(4)))
+    ended = await at_once(rows, "settings_history", *(records.revert_due() for _ in range(2)))
 
-    assert sum(len(rows) for rows in found) == 1
+    assert sorted(len(found) for found in ended) == [0, 1]
+
+
+async def test_a_change_is_not_ended_while_an_operator_replaces_it(
+    records: OperatorRecords, rows: Rows
+) -> None:
+    await changed(records, None, 9, revert_after_s=0)
+
+    async def replace() -> list[SettingChangeRow]:
+        row = await change(records, 9, 12)
+        return [row] if isinstance(row, SettingChangeRow) else []
+
+    replaced, ended = await at_once(rows, "settings_history", replace(), records.revert_due())
+
+    assert len(replaced) + len(ended) == 1, "whoever comes second finds nothing to do"
 
 
 async def test_what_was_undone_does_not_end_again(records: OperatorRecords) -> None:

@@ -1,0 +1,28 @@
+"""Acts that happen at once, for certain."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from tests.integration.database_fixtures import Rows
+from tests.integration.node_fixtures import eventually
+
+Outcome = TypeVar("Outcome")
+
+WAIT = """
+SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = $1::regclass
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+
+
+async def at_once(rows: Rows, table: str, *acts: Coroutine[Any, Any, Outcome]) -> list[Outcome]:
+    """What acts come to that have all begun, and read what they may, before one of them writes."""
+    async with rows.transaction():
+        await rows.execute(f"LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE")
+        begun = [asyncio.ensure_future(act) for act in acts]
+
+        async def all_wait() -> bool:
+            return bool(await rows.fetchval(WAIT, table) == len(acts))
+
+        await eventually(all_wait)
+    return await asyncio.gather(*begun)
