@@ -5,9 +5,11 @@ from enum import StrEnum
 from typing import Annotated, Literal
 
 from aiogram.filters.callback_data import CallbackData
-from pydantic import StringConstraints
+from pydantic import Field, StringConstraints
 
 OPERATION_ID_BYTES = 12
+#: The number of a row: what PostgreSQL's bigint holds.
+RowNumber = Annotated[int, Field(ge=1, lt=2**63)]
 
 
 def new_operation_id() -> str:
@@ -43,3 +45,23 @@ class LanguageChosen(CallbackData, prefix="speak"):
     """Speak this language from now on."""
 
     language: Literal["en", "ru"]
+
+
+class PolicyUndo(CallbackData, prefix="undo"):
+    """Take a change of a policy back."""
+
+    change_id: RowNumber
+
+
+class LetterDecision(StrEnum):
+    """What an operator wants of a dead letter."""
+
+    RETRY = "retry"
+    DROP = "drop"
+
+
+class LetterDecided(CallbackData, prefix="letter"):
+    """Do so with a dead letter."""
+
+    decision: LetterDecision
+    letter_id: RowNumber

@@ -15,16 +15,18 @@ from actors.notifier.ports import (
     CarryOutcome,
     LinkReady,
     Notice,
+    OwnerAlert,
     PurchaseProgress,
 )
 from bot import replies
 from bot.chat import Chat, is_nobody
+from bot.reports.alerts import alert
 from bot.texts import Texts
 from config.plans import Plans
 
 
 class TelegramCourier:
-    """A `Courier`: an order's live message is edited, a link is sent as a picture."""
+    """A `Courier`: an order's live message is edited, links are pictures, alerts new messages."""
 
     def __init__(self, bot: Bot, texts: Texts, plans: Plans) -> None:
         self._bot = bot
@@ -56,6 +58,8 @@ class TelegramCourier:
                     plan=replies.title(notice.plan_id, self._plans),
                     until=notice.expires_at,
                 )
+            case OwnerAlert():
+                return await self._chat(notice, None).show(alert(notice))
 
     def _chat(self, notice: Notice, message_id: int | None) -> Chat:
         return Chat(

@@ -7,7 +7,8 @@ from aiogram.types import BotCommand
 from actors.runtime.replies import Unavailable
 from bot.gateways.payload import PayloadSigner
 from bot.middlewares import LanguageMiddleware, ScreenMiddleware
-from bot.ports import Queries, Users
+from bot.ports import Operations, Queries, Users
+from bot.routers.admin.supervision import supervision_router
 from bot.routers.errors import errors_router
 from bot.routers.user.buy import buy_router
 from bot.routers.user.info import info_router
@@ -21,9 +22,11 @@ from config.plans import Plans
 
 #: Shown in the menu of the chat, in this order.
 COMMANDS = ("start", "buy", "link", "help", "language", "terms", "paysupport")
+#: In the menus of owners, after those.
+ADMIN_COMMANDS = ("actors", "actor", "policy", "dl")
 
 
-def build_dispatcher(
+def build_dispatcher(  # noqa: PLR0913 - a collaborator each
     *,
     users: Users,
     queries: Queries,
@@ -33,6 +36,7 @@ def build_dispatcher(
     signer: PayloadSigner,
     admins: tuple[int, ...],
     weather: tuple[type[Exception], ...] = (Unavailable,),
+    operations: Operations | None = None,
 ) -> Dispatcher:
     """A dispatcher for `feed_raw_update`.
 
@@ -47,7 +51,8 @@ def build_dispatcher(
         texts: what the bot says.
         signer: signs invoices, and knows them again.
         admins: ids of the owners; they get questions about payments.
-        weather: what `users` and `queries` raise during an outage.
+        weather: what `users`, `queries` and `operations` raise during an outage.
+        operations: what owners see and do from the chat; None: nothing.
     """
     # Reads have deadlines of the bot's own.
     unanswered: tuple[type[Exception], ...] = (TimeoutError, *weather)
@@ -61,11 +66,14 @@ def build_dispatcher(
         signer=signer,
         admins=admins,
         unanswered=unanswered,
+        operations=operations,
     )
     _add_middlewares(dispatcher, LanguageMiddleware(queries, texts, unanswered), texts)
-    dispatcher.include_routers(
-        errors_router(weather), pay_router(), presence_router(), _private_chats()
-    )
+    private = _private_chats()
+    if operations is not None:
+        private.include_router(supervision_router(admins, unanswered))
+    private.include_router(unknown_router())
+    dispatcher.include_routers(errors_router(weather), pay_router(), presence_router(), private)
     return dispatcher
 
 
@@ -77,10 +85,15 @@ def commands(texts: Texts) -> dict[str | None, list[BotCommand]]:
     return {None: _menu(texts, DEFAULT_LANGUAGE), **menus}
 
 
-def _menu(texts: Texts, language: str) -> list[BotCommand]:
+def admin_commands(texts: Texts, language: str) -> list[BotCommand]:
+    """The command menu of an owner's chat, which takes the place of the other."""
+    return _menu(texts, language, (*COMMANDS, *ADMIN_COMMANDS))
+
+
+def _menu(texts: Texts, language: str, names: tuple[str, ...] = COMMANDS) -> list[BotCommand]:
     return [
-        BotCommand(command=command, description=texts.get(f"command-{command}", language))
-        for command in COMMANDS
+        BotCommand(command=name, description=texts.get(f"command-{name}", language))
+        for name in names
     ]
 
 
@@ -104,6 +117,5 @@ def _private_chats() -> Router:
         link_router(),
         settings_router(),
         info_router(),
-        unknown_router(),
     )
     return router

@@ -12,7 +12,7 @@ from bot.courier import TelegramCourier
 from bot.dispatcher import build_dispatcher, commands
 from bot.gateways.payload import PayloadSigner
 from bot.intake import InboxWorker, TelegramIntake
-from bot.ports import Queries, UpdateInbox, Users
+from bot.ports import Operations, Queries, UpdateInbox, Users
 from bot.session import make_bot
 from bot.texts import Texts
 from config.keys import MasterKeys
@@ -42,6 +42,7 @@ class TelegramDoor:
         nodes: frozenset[str],
         keys: MasterKeys,
         weather: tuple[type[Exception], ...],
+        operations: Operations,
     ) -> None:
         self._bot = make_bot(telegram.token.get_secret_value(), guard, telegram.api_base)
         self._texts = Texts()
@@ -56,6 +57,7 @@ class TelegramDoor:
             signer=PayloadSigner(keys),
             admins=telegram.admins,
             weather=weather,
+            operations=operations,
         )
 
     async def introduce(self) -> None:

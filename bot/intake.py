@@ -3,9 +3,10 @@
 aiogram's own polling acknowledges before handlers run, so a crash would lose a paid update.
 """
 
-import asyncio
 import json
-from collections.abc import Awaitable, Callable, Hashable
+import traceback
+import uuid
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from typing import Any
 
 import structlog
@@ -19,10 +20,13 @@ from aiogram.exceptions import (
 
 from actors.runtime.actor import AsyncioActor
 from actors.runtime.address import Address
+from actors.runtime.mailbox import MessageContext, current_context
 from actors.runtime.messages import Tick
+from actors.runtime.replies import ActorFailed
 from bot.ports import RawUpdate, UpdateInbox
 from bot.session import GetRawUpdates
-from storage.rows import InboxRow
+from config.logging import redacted
+from storage.rows import InboxRow, LetterDraft
 
 log = structlog.get_logger(__name__)
 
@@ -35,7 +39,7 @@ BATCH = 100
 SCAN_INTERVAL_S = 1.0
 #: Users worked for at once, so that a crowd leaves connections to money and to the node.
 LANES_AT_ONCE = 8
-#: An update whose handler fails so often is set aside.
+#: An update that fails so often by a bug, or never comes to an end, is set aside.
 BUG_TRIES = 3
 #: Answers that Telegram does not take are repeated for about four minutes.
 TELEGRAM_TRIES = 8
@@ -112,6 +116,10 @@ class InboxWorker(AsyncioActor):
         self.spawn(self._scan(), "scan")
         self.spawn(self._forget(), "forget")
 
+    def describe(self) -> Mapping[str, Any]:
+        """See `AsyncioActor`."""
+        return {"lanes_in_hand": len(self._lanes), "alone_in_hand": len(self._alone)}
+
     async def on_tick(self, message: Tick) -> None:
         """Start on every lane that has work and is not being worked on."""
         del message
@@ -125,7 +133,7 @@ class InboxWorker(AsyncioActor):
                 self._lanes.add(rows[0].lane)
             else:
                 continue  # whoever finishes looks again
-            self.spawn(self._work(rows), f"update-{rows[0].source_id}")
+            self.spawn(self._work(rows), f"update-{rows[0].source_id}", drains=True)
 
     async def _scan(self) -> None:
         resumed = False
@@ -151,7 +159,7 @@ class InboxWorker(AsyncioActor):
         """One lane, in order; what must wait holds back the rest of it."""
         try:
             for row in rows:
-                if not await self._work_on(row):
+                if self.draining or not await self._work_on(row):
                     break
         except self.weather as outage:
             log.warning("inbox_waits", reason=str(outage))
@@ -163,40 +171,95 @@ class InboxWorker(AsyncioActor):
         self.wake_self()
 
     async def _work_on(self, row: InboxRow) -> bool:
-        if row.attempts >= TELEGRAM_TRIES:  # begun again and again, and never to an end
+        if row.attempts >= BUG_TRIES:  # begun again and again, and never to an end
             log.error("update_never_ends", update=row.source_id, attempts=row.attempts)
-            await self.inbox.quarantine(row, "never ended")
+            await self.inbox.quarantine(row, "never ended", _letter(row, None, row.attempts))
             return True
         await self.inbox.begin(row)
-        with structlog.contextvars.bound_contextvars(update=row.source_id):
-            try:
-                await self.dispatch(row)
-            except self.weather as outage:
-                log.warning("update_postponed", reason=str(outage))
-                await self.inbox.release(row, after_s=WEATHER_WAIT_S, counts=False)
-                return False
-            except TelegramRetryAfter as limit:
-                log.warning("update_postponed", reason="flood limit", after_s=limit.retry_after)
-                await self.inbox.release(row, after_s=limit.retry_after, counts=False)
-                return False
-            except TelegramAPIError as refusal:
-                return await self._again(row, refusal, TELEGRAM_TRIES)
-            except asyncio.CancelledError:
-                raise
-            except Exception as bug:  # noqa: BLE001 - any bug may hide in a handler; none may block
-                return await self._again(row, bug, BUG_TRIES)
+        error = await self._dispatched(row)
+        if error is not None:
+            return await self._failed(row, error)
         await self.inbox.done(row, "handled")
         return True
 
-    async def _again(self, row: InboxRow, error: Exception, tries: int) -> bool:
-        attempt = row.attempts + 1
-        log.error("update_failed", attempt=attempt, tries=tries, exc_info=error)
-        if attempt >= tries:
-            await self.inbox.quarantine(row, type(error).__name__)
-            return True
-        wait = min(LONGEST_WAIT_S, 2.0**row.attempts)
-        await self.inbox.release(row, after_s=wait, counts=True)
+    async def _failed(self, row: InboxRow, error: Exception) -> bool:
+        if isinstance(error, self.weather):
+            return await self._postpone(row, WEATHER_WAIT_S, str(error))
+        match error:
+            case TelegramRetryAfter(retry_after=wait_s):
+                return await self._postpone(row, wait_s, "flood limit")
+            case TelegramAPIError():
+                return await self._refused(row, error)
+            case ActorFailed():  # it has tried as often as it makes sense
+                return await self._give_up(row, error)
+            case _:
+                return await self._again(row, error)
+
+    async def _dispatched(self, row: InboxRow) -> Exception | None:
+        # An update's name stays the same however often it is worked on.
+        story = correlation_id(row)
+        current_context.set(MessageContext(correlation_id=story, operation_id=story))
+        with structlog.contextvars.bound_contextvars(update=row.source_id, correlation_id=story):
+            try:
+                await self.dispatch(row)
+            except Exception as error:  # noqa: BLE001 - any bug may hide in a handler; none may block
+                return error
+        return None
+
+    async def _postpone(self, row: InboxRow, after_s: float, reason: str) -> bool:
+        log.warning("update_postponed", update=row.source_id, reason=reason, after_s=after_s)
+        await self.inbox.release(row, after_s=after_s, counts=False)
         return False
+
+    async def _refused(self, row: InboxRow, refusal: TelegramAPIError) -> bool:
+        log.error(
+            "update_refused",
+            update=row.source_id,
+            refusals=row.refusals + 1,
+            reason=refusal.message,
+        )
+        if row.refusals + 1 >= TELEGRAM_TRIES:
+            return await self._give_up(row, refusal)
+        await self.inbox.refused(row, after_s=min(LONGEST_WAIT_S, 2.0**row.refusals))
+        return False
+
+    async def _again(self, row: InboxRow, bug: Exception) -> bool:
+        attempt = row.attempts + 1
+        log.error(
+            "update_failed", update=row.source_id, attempt=attempt, tries=BUG_TRIES, exc_info=bug
+        )
+        if attempt >= BUG_TRIES:
+            return await self._give_up(row, bug)
+        await self.inbox.release(row, after_s=min(LONGEST_WAIT_S, 2.0**row.attempts), counts=True)
+        return False
+
+    async def _give_up(self, row: InboxRow, error: Exception) -> bool:
+        reason = type(error).__name__
+        await self.inbox.quarantine(row, reason, _letter(row, error, row.attempts + 1))
+        return True
+
+
+def correlation_id(row: InboxRow) -> str:
+    """What an update is called in logs and letters."""
+    return f"{row.source}:{row.source_id}"
+
+
+def _letter(row: InboxRow, error: Exception | None, attempts: int) -> LetterDraft:
+    """What an operator reads. An actor that failed has written the traceback itself."""
+    failed = isinstance(error, ActorFailed)
+    words = "" if failed or error is None else "".join(traceback.format_exception(error))
+    return LetterDraft(
+        id=uuid.uuid4(),
+        age_s=0.0,
+        correlation_id=correlation_id(row),
+        operation_id=correlation_id(row),
+        actor=error.actor if isinstance(error, ActorFailed) else "inbox",
+        message_type="update",
+        payload=None,  # the update itself is kept, and is what is tried again
+        attempts=attempts,
+        error="never ended" if error is None else type(error).__name__,
+        traceback=redacted(words),
+    )
 
 
 def raw_update(bot_id: int, update: dict[str, Any]) -> RawUpdate:

@@ -9,12 +9,17 @@ from aiogram.types import CallbackQuery, Message, TelegramObject, User
 
 from bot.callbacks import Go
 from bot.chat import Chat
-from bot.ports import Queries
+from bot.ports import OperationRefused, Queries
+from bot.replies import Reply
+from bot.reports.fitting import cut
 from bot.screen import Screen
 from bot.texts import Texts
+from config.tuning import TuningError
 
 #: A language is worth this long a wait and then a guess: pre-checkout has ten seconds in all.
 LANGUAGE_DEADLINE_S = 2.0
+
+LONGEST_REFUSAL = 1_000
 
 Handler = Callable[[TelegramObject, dict[str, Any]], Awaitable[Any]]
 
@@ -65,6 +70,29 @@ class ScreenMiddleware(BaseMiddleware):
         tap = event if isinstance(event, CallbackQuery) else None
         data["screen"] = Screen(user=user, chat=chat, tap=tap)
         return await handler(event, data)
+
+
+class OperatorMiddleware(BaseMiddleware):
+    """Tells operators why a wish was not done; needs the screen first.
+
+    During an outage too: unlike a buyer's, a wish of theirs is not done later by itself, when the
+    trouble that it was meant for may be another.
+    """
+
+    def __init__(self, unanswered: tuple[type[Exception], ...]) -> None:
+        self._unanswered = unanswered
+
+    async def __call__(self, handler: Handler, event: TelegramObject, data: dict[str, Any]) -> Any:
+        """Handle; what was tapped stays as it is when nothing came of it."""
+        screen: Screen = data["screen"]
+        try:
+            return await handler(event, data)
+        except (OperationRefused, TuningError) as refusal:
+            why = cut(str(refusal), LONGEST_REFUSAL)
+            reply = Reply(text_id="operator-refused", values={"why": why})
+        except self._unanswered:
+            reply = Reply(text_id="operator-not-now")
+        return await screen.below().show(reply)
 
 
 def _editable(event: TelegramObject, data: dict[str, Any]) -> int | None:

@@ -5,8 +5,17 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 from uuid import UUID
 
+from actors.runtime.inspection import ActorDetails, ActorView
 from actors.runtime.messages import Request
-from storage.rows import InboxRow, QuoteRow
+from config.tuning import Forecast, Tunable
+from storage.rows import (
+    DeadLetterRow,
+    EventRow,
+    InboxRow,
+    LetterDraft,
+    QuoteRow,
+    SettingChangeRow,
+)
 
 Reply = TypeVar("Reply")
 
@@ -90,10 +99,90 @@ class UpdateInbox(Protocol):
         """Try payments again that were set aside."""
         ...
 
-    async def quarantine(self, row: InboxRow, reason: str) -> None:
-        """Set an update aside that fails again and again; it blocks nobody."""
+    async def refused(self, row: InboxRow, *, after_s: float) -> None:
+        """Try again after a while: Telegram did not take the answer, which poisons nothing."""
+        ...
+
+    async def quarantine(
+        self, row: InboxRow, reason: str, letter: LetterDraft | None = None
+    ) -> None:
+        """Set an update aside that fails again and again, with a letter; it blocks nobody."""
         ...
 
     async def prune(self) -> None:
         """Forget updates that were done so long ago that they cannot come again."""
+        ...
+
+
+class OperationRefused(Exception):  # noqa: N818 - what the operator hears
+    """An operator's wish that cannot be. The text says why, and what would do."""
+
+
+class Operations(Protocol):
+    """What operators can see and do while the program runs, from a terminal or from the chat.
+
+    `who` is the operator for the record, `reason` in the operator's words. All raise
+    `OperationRefused` for a wish that cannot be, and the weather of the wiring during an outage.
+    """
+
+    def tree(self) -> ActorView:
+        """The whole tree as it stands."""
+        ...
+
+    def look(self, name: str) -> ActorDetails:
+        """A look inside one actor."""
+        ...
+
+    async def suspend(self, name: str, who: str, reason: str) -> None:
+        """Let an actor's messages wait."""
+        ...
+
+    async def resume(self, name: str, who: str, reason: str) -> None:
+        """Let them through again."""
+        ...
+
+    async def restart(self, name: str, who: str, reason: str, *, at_once: bool) -> None:
+        """Start an actor anew, after its message in hand or at once."""
+        ...
+
+    def policies(self) -> list[Tunable]:
+        """Every value that can be changed."""
+        ...
+
+    async def try_policy(self, key: str, text: str) -> Forecast:
+        """What a change would have done in the last hour; nothing is changed."""
+        ...
+
+    async def set_policy(
+        self, key: str, text: str, who: str, reason: str, *, revert_after_s: float | None
+    ) -> SettingChangeRow:
+        """Change a value, for good or for a time; it counts from the next decision."""
+        ...
+
+    async def undo_policy(self, change_id: int, who: str, reason: str) -> SettingChangeRow:
+        """Take a change back."""
+        ...
+
+    async def policy_history(self, limit: int) -> list[SettingChangeRow]:
+        """The last changes, newest first."""
+        ...
+
+    async def events(self, limit: int, actor: str | None) -> list[EventRow]:
+        """What happened in the tree, newest first."""
+        ...
+
+    async def dead_letters(self, limit: int) -> list[DeadLetterRow]:
+        """Messages that were set aside and wait for a decision, newest first."""
+        ...
+
+    async def dead_letter(self, letter_id: int) -> DeadLetterRow:
+        """One of them, whole."""
+        ...
+
+    async def retry_dead_letter(self, letter_id: int, who: str) -> str:
+        """Have it worked on again; the answer says in which way."""
+        ...
+
+    async def drop_dead_letter(self, letter_id: int, who: str, reason: str) -> None:
+        """Never work on it again."""
         ...

@@ -21,6 +21,10 @@ class Screen:
         """The same screen in another language."""
         return replace(self, chat=replace(self.chat, language=language))
 
+    def below(self) -> "Screen":
+        """The same screen, leaving what was tapped as it is."""
+        return replace(self, chat=replace(self.chat, message_id=None))
+
     async def acknowledge(self, toast: Toast | None = None) -> None:
         """Stop the tapped button from spinning. Too late is no error: the work goes on."""
         if self.tap is None:

@@ -68,9 +68,14 @@ def redact(_: Any, __: str, event: MutableMapping[str, Any]) -> Mapping[str, Any
     }
 
 
+def redacted(text: str) -> str:
+    """A text without what has the shape of a secret."""
+    return UUID.sub(r"\1", SECRET_SHAPES.sub(REDACTED, text))
+
+
 def _clean(value: Any) -> Any:
     if isinstance(value, str):
-        return UUID.sub(r"\1", SECRET_SHAPES.sub(REDACTED, value))
+        return redacted(value)
     if isinstance(value, Mapping):
         return redact(None, "", dict(value))
     if isinstance(value, list | tuple):

@@ -23,8 +23,10 @@ INSERT INTO dead_letters (letter_id, created_at, correlation_id, operation_id, a
 SELECT $1, now() - $2::interval, $3, $4, $5, $6, $7, $8, $9, $10
 WHERE NOT EXISTS (SELECT FROM dead_letters WHERE letter_id = $1)
 ON CONFLICT (correlation_id) WHERE state = 'waiting' AND correlation_id <> ''
-    DO UPDATE SET attempts = excluded.attempts, error = excluded.error,
-        traceback = excluded.traceback
+    DO UPDATE SET actor = excluded.actor, message_type = excluded.message_type,
+        payload = coalesce(excluded.payload, dead_letters.payload), attempts = excluded.attempts,
+        error = excluded.error, traceback = excluded.traceback
+    WHERE excluded.traceback <> ''
 """
 NEWEST = f"""
 SELECT {COLUMNS} FROM dead_letters WHERE $2::text IS NULL OR state = $2 ORDER BY id DESC LIMIT $1
@@ -37,7 +39,10 @@ RETURNING {COLUMNS}
 
 
 async def add(connection: Connection, drafts: Sequence[LetterDraft]) -> None:
-    """Record letters; a second one of a journey changes the one that waits."""
+    """Record letters; a second one of a journey changes the one that waits.
+
+    One without a traceback only says that there is a letter, and changes nothing.
+    """
     await connection.execute(QUEUE_UP)
     await connection.executemany(ADD, [_values(draft) for draft in drafts])
 

@@ -148,9 +148,9 @@ class OperatorRecords:
             return await dead_letters.read(connection, number)
 
     async def retry_dead_letter(
-        self, number: int, actor: str
+        self, number: int, actor: str, *, sendable: bool = True
     ) -> DeadLetterRow | UpdateReleased | CannotRetry | NotWaiting | None:
-        """Try again what was given up.
+        """Try again what was given up; `sendable` is whether the caller could send it again.
 
         Returns:
             `UpdateReleased` when the update behind it is worked on again, which is all; the letter
@@ -163,7 +163,7 @@ class OperatorRecords:
             if letter.state is not LetterState.WAITING:
                 return NotWaiting(state=letter.state)
             released = await inbox.free(connection, letter.correlation_id)
-            if not released and letter.payload is None:
+            if not released and (letter.payload is None or not sendable):
                 return CannotRetry(letter=letter)
             retried = await dead_letters.decide(connection, number, LetterState.RETRIED, actor)
             await _note_decision(connection, "dead_letter_retry", retried, actor, "")

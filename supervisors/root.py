@@ -1,26 +1,51 @@
 """The whole tree. Children start downwards and stop upwards: the public door opens last.
 
-root (one_for_one)
-  notifier
+root (rest_for_one)
+  operators (one_for_one)      journal, policies, patrol, control
+  notifier (one_for_one)       notifier/telegram
   provisioners (one_for_one)   provisioner/<node> ...
-  users (dynamic)              user/<telegram id> ...
+  users (one_for_one)          users/00 .. users/15 (dynamic)   user/<telegram id> ...
   door (one_for_one)           inbox, intake
 """
 
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from actors.notifier.actor import NOTIFIER
 from actors.provisioner.actor import PROVISIONER, ProvisionerActor
 from actors.runtime.actor import AsyncioActor, Surroundings
 from actors.runtime.address import Address, Directory
 from actors.user.actor import USER, UserActor
-from config.supervision import RestartPolicy, SupervisionPolicies
-from supervisors.engine.child import ChildSpec
-from supervisors.engine.dynamic import Cells, DynamicSupervisor
-from supervisors.engine.policy import Exceeded, RestartLimits
-from supervisors.engine.supervisor import Hosted, Supervisor
+from supervisors.engine.child import ChildSpec, Hosted
+from supervisors.engine.dynamic import Cells, DynamicSupervisor, Partitions
+from supervisors.engine.patrol import Patrol
+from supervisors.engine.policy import Exceeded, Scope, Strategy, SupervisorSpec
+from supervisors.engine.supervisor import Supervisor
+from supervisors.operators.journal import JOURNAL
+from supervisors.operators.operations import Charter
+from supervisors.operators.policies import POLICIES, PolicyBoard
+
+#: Users are spread over so many supervisors, so that a storm among some slows down few others.
+USER_PARTITIONS = 16
+
+PARTITIONS = tuple(f"users/{number:02}" for number in range(USER_PARTITIONS))
+
+#: What each policy holds for, and what happens above it.
+CHARTERS: Mapping[str, Charter] = {
+    "root": Charter(
+        supervisors=("root", "users"), exceeded=Exceeded.ESCALATE, scope=Scope.TOGETHER
+    ),
+    "operators": Charter(
+        supervisors=("operators",), exceeded=Exceeded.KEEP_TRYING, scope=Scope.EACH
+    ),
+    "notifier": Charter(supervisors=("notifier",), exceeded=Exceeded.KEEP_TRYING, scope=Scope.EACH),
+    "provisioners": Charter(
+        supervisors=("provisioners",), exceeded=Exceeded.KEEP_TRYING, scope=Scope.EACH
+    ),
+    "users": Charter(supervisors=PARTITIONS, exceeded=Exceeded.PARK, scope=Scope.EACH),
+    "door": Charter(supervisors=("door",), exceeded=Exceeded.ESCALATE, scope=Scope.TOGETHER),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +55,9 @@ class Parts:
     `intake` is handed the address of the worker that it wakes.
     """
 
+    journal: Callable[[], AsyncioActor]
+    policies: Callable[[], AsyncioActor]
+    control: Callable[[], AsyncioActor]
     notifier: Callable[[], AsyncioActor]
     provisioners: Mapping[str, Callable[[], ProvisionerActor]]
     user: Callable[[int], UserActor]
@@ -43,84 +71,101 @@ class Tree:
     def __init__(
         self,
         parts: Parts,
-        policies: SupervisionPolicies,
+        board: PolicyBoard,
         directory: Directory,
         surroundings: Surroundings,
         source: random.Random,
     ) -> None:
         self.parts = parts
-        self.policies = policies
+        self.board = board
         self.directory = directory
         self.surroundings = surroundings
         self.source = source
+        self.root = self._root()
 
-    def root(self) -> Supervisor:
-        """The root supervisor, not started yet."""
-        notifier = self._hosted(
-            NOTIFIER, self.parts.notifier, self.policies.notifier, Exceeded.KEEP_TRYING
-        )
-        self.directory.register(NOTIFIER, notifier.address(self.surroundings))
-        branches = [
-            notifier,
-            self._branch("provisioners", self._provisioners()),
-            self._branch("users", self._users()),
-            self._branch("door", self._door()),
-        ]
-        return Supervisor(branches, self.surroundings, self.source)
-
-    def _provisioners(self) -> Callable[[], AsyncioActor]:
-        """A node in trouble is its own trouble."""
-        children = []
-        for node_id, start in self.parts.provisioners.items():
-            name = f"{PROVISIONER}/{node_id}"
-            child = self._hosted(name, start, self.policies.provisioners, Exceeded.KEEP_TRYING)
-            self.directory.register(PROVISIONER, child.address(self.surroundings), node_id)
-            children.append(child)
-        return lambda: Supervisor(children, self.surroundings, self.source)
-
-    def _users(self) -> Callable[[], AsyncioActor]:
-        """A user's actor starts on the first message to it and leaves when idle."""
-        cells = Cells(USER, self.surroundings)
-        self.directory.register_family(USER, cells.address)
-        limits = limits_of(self.policies.users, Exceeded.PARK)
-        return lambda: DynamicSupervisor(
-            cells,
-            lambda key: self.parts.user(int(key)),
-            limits,
-            UserActor.mailbox_bound,
+    def _root(self) -> Supervisor:
+        return Supervisor(
+            [
+                self._branch("operators", self._operators()),
+                self._branch("notifier", self._notifier()),
+                self._branch("provisioners", self._provisioners()),
+                self._branch("users", self._users()),
+                self._branch("door", self._door()),
+            ],
+            self._spec("root"),
             self.surroundings,
             self.source,
         )
 
-    def _door(self) -> Callable[[], AsyncioActor]:
+    def _operators(self) -> list[Hosted]:
+        """First to start and last to stop: what happens meanwhile is recorded and can be seen."""
+        return [
+            self._listed(JOURNAL, self.parts.journal),
+            self._listed(POLICIES, self.parts.policies),
+            self._hosted("patrol", lambda: Patrol(lambda: self.root)),
+            self._hosted("control", self.parts.control),
+        ]
+
+    def _notifier(self) -> list[Hosted]:
+        child = self._hosted(f"{NOTIFIER}/telegram", self.parts.notifier)
+        self.directory.register(NOTIFIER, child.address(self.surroundings.clock))
+        return [child]
+
+    def _provisioners(self) -> list[Hosted]:
+        """A node in trouble is its own trouble."""
+        children = []
+        for node_id, start in self.parts.provisioners.items():
+            child = self._hosted(f"{PROVISIONER}/{node_id}", start)
+            self.directory.register(PROVISIONER, child.address(self.surroundings.clock), node_id)
+            children.append(child)
+        return children
+
+    def _users(self) -> list[Hosted]:
+        """A user's actor starts on the first message to it and leaves when idle."""
+        partitions = Partitions(USER, USER_PARTITIONS, self.surroundings)
+        self.directory.register_family(USER, partitions.address)
+        spec = self._spec("users")
+
+        def start(cells: Cells) -> Callable[[], AsyncioActor]:
+            return lambda: DynamicSupervisor(
+                cells,
+                lambda key: self.parts.user(int(key)),
+                UserActor.mailbox_bound,
+                spec,
+                self.surroundings,
+                self.source,
+            )
+
+        named = zip(PARTITIONS, partitions.cells, strict=True)
+        return [self._hosted(name, start(cells)) for name, cells in named]
+
+    def _door(self) -> list[Hosted]:
         """Opens last and shuts first: the worker is there before anything is taken in."""
-        inbox = self._hosted("inbox", self.parts.inbox, self.policies.door, Exceeded.ESCALATE)
-        worker = inbox.address(self.surroundings)
-        intake = self._hosted(
-            "intake", lambda: self.parts.intake(worker), self.policies.door, Exceeded.ESCALATE
+        inbox = self._hosted("inbox", self.parts.inbox)
+        worker = inbox.address(self.surroundings.clock)
+        return [inbox, self._hosted("intake", lambda: self.parts.intake(worker))]
+
+    def _branch(self, name: str, children: list[Hosted]) -> Hosted:
+        # The partitions are parts of the program like the branches; `users` is for the users.
+        spec = self._together() if name == "users" else self._spec(name)
+        return self._hosted(
+            name, lambda: Supervisor(children, spec, self.surroundings, self.source)
         )
-        return lambda: Supervisor([inbox, intake], self.surroundings, self.source)
 
-    def _branch(self, name: str, start: Callable[[], AsyncioActor]) -> Hosted:
-        return self._hosted(name, start, self.policies.root, Exceeded.ESCALATE)
+    def _spec(self, name: str) -> SupervisorSpec:
+        charter = CHARTERS[name]
+        return SupervisorSpec(
+            policy=self.board.policy(name), exceeded=charter.exceeded, scope=charter.scope
+        )
 
-    def _hosted(
-        self,
-        name: str,
-        start: Callable[[], AsyncioActor],
-        policy: RestartPolicy,
-        exceeded: Exceeded,
-    ) -> Hosted:
-        return Hosted.of(ChildSpec(name=name, start=start, limits=limits_of(policy, exceeded)))
+    def _together(self) -> SupervisorSpec:
+        policy = self.board.policy("root")
+        return SupervisorSpec(policy=lambda: replace(policy(), strategy=Strategy.ONE_FOR_ONE))
 
+    def _listed(self, kind: str, start: Callable[[], AsyncioActor]) -> Hosted:
+        child = self._hosted(kind, start)
+        self.directory.register(kind, child.address(self.surroundings.clock))
+        return child
 
-def limits_of(policy: RestartPolicy, exceeded: Exceeded) -> RestartLimits:
-    """The engine's limits for a policy of the operator's file."""
-    return RestartLimits(
-        max_restarts=policy.max_restarts,
-        window_s=policy.window_s,
-        backoff_base_s=policy.backoff_base_s,
-        backoff_cap_s=policy.backoff_cap_s,
-        shutdown_s=policy.shutdown_s,
-        exceeded=exceeded,
-    )
+    def _hosted(self, name: str, start: Callable[[], AsyncioActor]) -> Hosted:
+        return Hosted.of(ChildSpec(name=name, start=start))

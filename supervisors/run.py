@@ -8,11 +8,13 @@ from dataclasses import dataclass
 
 import structlog
 
+from actors.runtime.clock import Clock
 from bot.door import TelegramDoor, TokenRefused
 from config.loading import SettingsError
 from config.settings import Settings
 from storage.database import Database
 from storage.errors import StorageUnavailable
+from supervisors.engine.nursery import Nursery
 from supervisors.wiring import Backend, wire
 
 log = structlog.get_logger(__name__)
@@ -24,13 +26,18 @@ GAVE_UP = 70
 
 #: How often the owner of the database shows that it lives, seconds.
 ALIVE_EVERY_S = 2.0
+#: How long an orderly stop may take, seconds.
+DRAIN_DEADLINE_S = 25.0
+#: A database that is away for longer is given up, seconds.
+OUTAGE_DEADLINE_S = 600.0
 
 
 async def run_backend(settings: Settings) -> int:
     """Run until a signal, a take-over by another back-end, or the tree's end.
 
     Returns:
-        The exit status: 0 after a signal, 1 after a take-over, 70 when the tree gave up.
+        The exit status: 0 after a signal, 1 after a take-over, 70 when the tree gave up or the
+        database was away for too long.
 
     Raises:
         SettingsError: a setting, or a file that one names, is wrong.
@@ -57,14 +64,29 @@ async def _serve(settings: Settings, stop: "Stop") -> int:
         try:
             return await _until_the_end(backend, stop.requested)
         finally:
-            backend.root.stop()
-            await backend.root.wait_ended()
+            await drain(backend.root, backend.clock)
+            with suppress(StorageUnavailable):
+                await backend.journal.flush(backend.records)
+
+
+async def drain(root: Nursery, clock: Clock) -> None:
+    """Stop a tree in order, from the door inwards; what is not done by the deadline is cut off.
+
+    Nothing is lost with it: what was accepted is in the database.
+    """
+    root.stop(drain=True)
+    cut_off = clock.call_later(DRAIN_DEADLINE_S, root.kill)
+    try:
+        await root.wait_ended()
+    finally:
+        cut_off.cancel()
 
 
 async def _until_the_end(backend: Backend, stop: asyncio.Event) -> int:
     ends = {
         asyncio.create_task(stop.wait()): DONE,
         asyncio.create_task(_until_taken_over(backend.database)): FAILED,
+        asyncio.create_task(_until_lost(backend.database, backend.clock)): GAVE_UP,
         asyncio.create_task(backend.root.wait_ended()): GAVE_UP,
         asyncio.create_task(_until_refused(backend.door)): FAILED,
     }
@@ -88,15 +110,24 @@ async def _until_refused(door: TelegramDoor) -> None:
 
 
 async def _until_taken_over(database: Database) -> None:
-    """Return when another back-end owns the database: at the next effect, or at the next look."""
-    while not database.fenced.is_set():
+    """Return when another back-end owns the database: at its next effect, or at the next look."""
+    await database.fenced.wait()
+
+
+async def _until_lost(database: Database, clock: Clock) -> None:
+    """Show that the owner lives; return when the database has not heard it for too long.
+
+    A failover takes seconds, and is waited out. What lasts longer may be this process's own fault.
+    """
+    heard = clock.now()
+    while clock.now() - heard < OUTAGE_DEADLINE_S:
         try:
             await database.show_alive()
+            heard = clock.now()
         except StorageUnavailable as outage:
             log.warning("ownership_unknown", reason=str(outage))
-        with suppress(TimeoutError):
-            async with asyncio.timeout(ALIVE_EVERY_S):
-                await database.fenced.wait()
+        await clock.sleep(ALIVE_EVERY_S)
+    log.critical("database_lost", after_s=OUTAGE_DEADLINE_S)
 
 
 @dataclass(slots=True)

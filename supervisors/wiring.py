@@ -14,9 +14,10 @@ from actors.provisioner.actor import ProvisionerActor, ProvisionerLimits
 from actors.provisioner.decisions import RetryLimits
 from actors.runtime.actor import Surroundings
 from actors.runtime.address import Directory
-from actors.runtime.clock import LoopClock
+from actors.runtime.clock import Clock, LoopClock
 from actors.runtime.messages import Request
 from actors.runtime.replies import Unavailable
+from actors.user import messages as user_messages
 from actors.user.actor import USER, UserActor
 from bot.door import TelegramDoor
 from config.keys import MasterKeys, master_keys
@@ -30,6 +31,7 @@ from storage.identity import claim_database
 from storage.inbox import PostgresInbox
 from storage.links import LinkCipher
 from storage.migrate import apply_migrations
+from storage.operations import OperatorRecords
 from storage.phases import (
     NodePhases,
     NoticePhases,
@@ -38,7 +40,11 @@ from storage.phases import (
     announce_nodes,
 )
 from supervisors.engine.supervisor import Supervisor
-from supervisors.root import Parts, Tree
+from supervisors.operators.control import ControlActor
+from supervisors.operators.journal import JOURNAL, Journal, JournalActor
+from supervisors.operators.operations import LiveOperations
+from supervisors.operators.policies import PolicyActor, PolicyBoard
+from supervisors.root import CHARTERS, Parts, Tree
 from xray_api.client.client import NodeClient
 
 log = structlog.get_logger(__name__)
@@ -67,6 +73,9 @@ class Backend:
     root: Supervisor
     door: TelegramDoor
     database: Database
+    clock: Clock
+    journal: Journal
+    records: OperatorRecords
 
 
 @asynccontextmanager
@@ -86,8 +95,26 @@ async def wire(settings: Settings) -> AsyncIterator[Backend]:
         for node_id, stranded in (await announce_nodes(database, node_ids)).items():
             log.error("users_on_unknown_node", node=node_id, users=stranded, setting="nodes")
         directory = Directory()
-        surroundings = Surroundings(clock=LoopClock(), weather=(StorageUnavailable,))
+        records = OperatorRecords(database)
+        await records.revert_due()  # time went on while nobody looked
+        board = PolicyBoard(policies, await records.overrides())
+        clock = LoopClock()
+        journal = Journal(clock, settings.telegram.admins)
+        surroundings = Surroundings(clock=clock, weather=(StorageUnavailable,), observer=journal)
         source = random.Random()  # noqa: S311 - spreads retries, guards nothing
+        operations = LiveOperations(
+            root=lambda: tree.root,
+            charters=CHARTERS,
+            board=board,
+            directory=directory,
+            records=records,
+            observer=journal,
+            messages={
+                (USER, name): found
+                for name, found in vars(user_messages).items()
+                if isinstance(found, type) and issubclass(found, Request)
+            },
+        )
         door = TelegramDoor(
             settings.telegram,
             guard=refuse_in_transaction,
@@ -98,12 +125,16 @@ async def wire(settings: Settings) -> AsyncIterator[Backend]:
             nodes=frozenset(node_ids),
             keys=keys,
             weather=(Unavailable, StorageUnavailable),
+            operations=operations,
         )
         stack.push_async_callback(door.close)
         cipher = LinkCipher(keys)
         notices = NoticePhases(database, cipher)
         users = UserPhases(database, cipher)
         parts = Parts(
+            journal=lambda: JournalActor(journal, records),
+            policies=lambda: PolicyActor(board, records, journal),
+            control=lambda: ControlActor(operations, settings.data_dir),
             notifier=lambda: NotifierActor(door.courier(), notices, source),
             provisioners={
                 node.id: _provisioner(
@@ -115,8 +146,9 @@ async def wire(settings: Settings) -> AsyncIterator[Backend]:
             inbox=door.inbox_worker,
             intake=door.intake,
         )
-        tree = Tree(parts, policies, directory, surroundings, source)
-        yield Backend(tree.root(), door, database)
+        tree = Tree(parts, board, directory, surroundings, source)
+        journal.wake = directory.find(JOURNAL).wake
+        yield Backend(tree.root, door, database, clock, journal, records)
 
 
 async def _database(settings: Settings, keys: MasterKeys, stack: AsyncExitStack) -> Database:

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from actors.runtime.actor import AsyncioActor, Ending, Post, Surroundings
 from actors.runtime.address import Address
+from actors.runtime.events import DeadLetter, Event
 from actors.runtime.mailbox import Mailbox
 from actors.runtime.messages import Request, Tick
 from tests.clock import ManualClock
@@ -50,12 +51,10 @@ class Puppet(AsyncioActor):
         prepare: Work[Any] | None = None,
         finish: Work[Any] | None = None,
         abandon: Work[Any] | None = None,
-        idle_after_s: float | None = None,
     ) -> None:
         super().__init__()
         self.seen: list[str] = [] if seen is None else seen
         self.hooks = {"prepare": prepare, "finish": finish, "abandon": abandon}
-        self.idle_after_s = idle_after_s  # type: ignore[misc]  # a class's, but tests vary it
 
     async def prepare(self) -> None:
         """As the test says."""
@@ -122,15 +121,35 @@ async def nothing(_: Puppet) -> None:
 
 @dataclass
 class Stage:
-    """A place for actors without a supervisor: the test hears of their ends itself."""
+    """A place for actors without a supervisor: the test hears of their ends itself.
+
+    It is an `Observer` too, and remembers what it hears.
+    """
 
     clock: ManualClock = field(default_factory=ManualClock)
     endings: list[Ending] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    letters: list[DeadLetter] = field(default_factory=list)
+    #: See `Surroundings`.
+    before_message: Callable[[str, Any], Awaitable[None]] | None = None
 
     @property
     def surroundings(self) -> Surroundings:
         """A manual clock and one kind of weather."""
-        return Surroundings(clock=self.clock, weather=(Outage,))
+        return Surroundings(
+            clock=self.clock,
+            weather=(Outage,),
+            observer=self,
+            before_message=self.before_message,
+        )
+
+    def event(self, event: Event) -> None:
+        """See `Observer`."""
+        self.events.append(event)
+
+    def dead_letter(self, letter: DeadLetter) -> None:
+        """See `Observer`."""
+        self.letters.append(letter)
 
     def mailbox(self, name: str = "puppet", bound: int = Puppet.mailbox_bound) -> Mailbox:
         """An inbox that nobody reads yet."""
@@ -140,20 +159,37 @@ class Stage:
         """Where an inbox is reached."""
         return Address(mailbox.owner, mailbox.put, self.clock)
 
-    def enter(self, actor: AsyncioActor, mailbox: Mailbox, *, may_leave: bool = False) -> None:
-        """Let an actor read an inbox."""
+    def enter(
+        self,
+        actor: AsyncioActor,
+        mailbox: Mailbox,
+        *,
+        strikes: int = 1,
+        resume_on: tuple[type[Exception], ...] = (),
+    ) -> None:
+        """Let an actor read an inbox. With one strike a message that fails is not tried again."""
+        mailbox.open()
         actor.take_post(
             Post(
                 name=mailbox.owner,
                 mailbox=mailbox,
                 surroundings=self.surroundings,
                 ended=lambda _, ending: self.endings.append(ending),
-                may_leave=may_leave,
+                strikes=strikes,
+                resume_on=resume_on,
             )
         )
 
-    def play(self, actor: AsyncioActor, name: str = "puppet", *, bound: int = 3) -> Address:
+    def play(
+        self,
+        actor: AsyncioActor,
+        name: str = "puppet",
+        *,
+        bound: int = 3,
+        strikes: int = 1,
+        resume_on: tuple[type[Exception], ...] = (),
+    ) -> Address:
         """Start an actor on an inbox of its own."""
         mailbox = self.mailbox(name, bound)
-        self.enter(actor, mailbox)
+        self.enter(actor, mailbox, strikes=strikes, resume_on=resume_on)
         return self.address(mailbox)

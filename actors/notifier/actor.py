@@ -4,7 +4,9 @@ A message is made from the rows of the moment it goes, so the latest state wins.
 """
 
 import random
+from collections.abc import Mapping
 from itertools import groupby
+from typing import Any
 
 import structlog
 
@@ -46,6 +48,10 @@ class NotifierActor(AsyncioActor):
         """Look for work at once, then at every interval."""
         self.spawn(self._scan(), "scan")
 
+    def describe(self) -> Mapping[str, Any]:
+        """See `AsyncioActor`."""
+        return {"people_being_told": len(self._listeners), "at_once": PEOPLE_AT_ONCE}
+
     async def on_tick(self, message: Tick) -> None:
         """Serve people who have news and are not being served."""
         del message
@@ -57,7 +63,7 @@ class NotifierActor(AsyncioActor):
             if len(self._listeners) >= PEOPLE_AT_ONCE:
                 return
             self._listeners.add(user_id)
-            self.spawn(self._tell_all(user_id, list(theirs)), f"tell-{user_id}")
+            self.spawn(self._tell_all(user_id, list(theirs)), f"tell-{user_id}", drains=True)
 
     async def _scan(self) -> None:
         resumed = False
@@ -75,7 +81,7 @@ class NotifierActor(AsyncioActor):
         """One person's messages, one after the other, until one has to wait."""
         try:
             for row in rows:
-                if not await self._tell(row):
+                if self.draining or not await self._tell(row):
                     break
         except StorageUnavailable as outage:
             log.warning("notifier_waits", reason=str(outage))

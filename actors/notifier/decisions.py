@@ -1,8 +1,10 @@
 """Pure: what the rows behind a message say now."""
 
-from actors.notifier.ports import LinkReady, Notice, Progress, PurchaseProgress
-from storage.rows import LinkNews, PurchaseNews, SubscriptionStatus
+from actors.notifier.ports import LinkReady, Notice, OwnerAlert, Progress, PurchaseProgress
+from storage.rows import AlertNews, LinkNews, PurchaseNews, SubscriptionStatus
 
+#: For owners who never wrote to the bot.
+DEFAULT_LANGUAGE = "en"
 #: Full jitter over this, doubling, up to the cap; seconds.
 RETRY_BASE_S = 0.5
 RETRY_CAP_S = 60.0
@@ -10,7 +12,7 @@ RETRY_CAP_S = 60.0
 MOST_DOUBLINGS = 64
 
 
-def decide_notice(news: PurchaseNews | LinkNews) -> Notice | None:
+def decide_notice(news: PurchaseNews | LinkNews | AlertNews) -> Notice | None:
     """What to tell; None for a link without access, which brings its own when it is back."""
     if isinstance(news, PurchaseNews):
         return PurchaseProgress(
@@ -22,6 +24,13 @@ def decide_notice(news: PurchaseNews | LinkNews) -> Notice | None:
             price=news.purchase.price,
             currency=news.purchase.currency,
             expires_at=news.subscription.expires_at if news.subscription else None,
+        )
+    if isinstance(news, AlertNews):
+        return OwnerAlert(
+            chat_id=news.owner,
+            language=news.language or DEFAULT_LANGUAGE,
+            text_id=news.text_id,
+            arguments=news.arguments,
         )
     subscription = news.subscription
     if subscription.status is not SubscriptionStatus.ACTIVE or subscription.expires_at is None:

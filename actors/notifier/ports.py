@@ -1,9 +1,10 @@
 """What the notifier needs of the outside: someone who carries a notice to a person."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol
 
 
 class Progress(StrEnum):
@@ -41,7 +42,17 @@ class LinkReady:
     expires_at: datetime
 
 
-Notice = PurchaseProgress | LinkReady
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnerAlert:
+    """What an owner should know at once, by a text that another release may have chosen."""
+
+    chat_id: int
+    language: str
+    text_id: str
+    arguments: Mapping[str, Any]
+
+
+Notice = PurchaseProgress | LinkReady | OwnerAlert
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,9 @@ before it is made and repeats the same uuid and generation.
 """
 
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -81,6 +83,15 @@ class ProvisionerActor(AsyncioActor):
         self.spawn(self._scan(), "scan")
         self.spawn(self._visit(), "visit")
 
+    def describe(self) -> Mapping[str, Any]:
+        """See `AsyncioActor`."""
+        return {
+            "node": self.node_id,
+            "epoch": str(self._epoch)[:8] if self._epoch else None,
+            "calls_in_flight": len(self._called),
+            "concurrency": self.limits.concurrency,
+        }
+
     async def on_tick(self, message: Tick) -> None:
         """Take what is due and not in hand, as many calls at a time as the node is given."""
         del message
@@ -89,7 +100,7 @@ class ProvisionerActor(AsyncioActor):
             return
         for row in await self.phases.due(self.node_id, free, list(self._called)):
             self._called.add(row.uuid)
-            self.spawn(self._apply(row), f"apply-{str(row.uuid)[:8]}")
+            self.spawn(self._apply(row), f"apply-{str(row.uuid)[:8]}", drains=True)
 
     async def _scan(self) -> None:
         resumed = False

@@ -3,27 +3,44 @@
 import asyncio
 import contextvars
 import re
-from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import pykka
 import structlog
 
 from actors.runtime.clock import Clock, LoopClock
-from actors.runtime.mailbox import Envelope, Mailbox, MessageContext, current_context
+from actors.runtime.events import DeadLetter, Event, EventKind, Observer, Unobserved
+from actors.runtime.inspection import failure_of
+from actors.runtime.mailbox import (
+    SYSTEM_MESSAGES,
+    Envelope,
+    Mailbox,
+    MessageContext,
+    current_context,
+)
 from actors.runtime.messages import Stop, Tick
 from actors.runtime.replies import ActorFailed, Reply, Unavailable
 
 log = structlog.get_logger(__name__)
 
+#: How often a message may end its actor before it is set aside.
+STRIKES = 3
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
-    """What every actor of a program shares. `weather` are exceptions of outages, not of bugs."""
+    """What every actor of a program shares.
+
+    `weather` are exceptions of outages, not of bugs. `before_message` is for tests that simulate
+    failures: it is awaited with the actor's name and the message before each handler.
+    """
 
     clock: Clock
     weather: tuple[type[Exception], ...] = ()
+    observer: Observer = field(default_factory=Unobserved)
+    before_message: Callable[[str, Any], Awaitable[None]] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,49 +48,59 @@ class Ending:
     """How an actor ended.
 
     `error` is None for an orderly end, a CancelledError after a kill. `during` names what the actor
-    did, `context` is that of the message in hand.
+    did, `context` is that of the message in hand. `weather`: by an outage, not by a bug.
     """
 
     error: BaseException | None
     during: str
     context: MessageContext | None
+    weather: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Post:
     """An actor's place in the tree: its name and inbox, and who hears of its end.
 
-    `may_leave` says that an actor with nothing to do may end: the next message starts another.
+    `strikes` is how often a message may end an actor before it is set aside, `resume_on` are errors
+    over which the actor lives on with the state that it has.
     """
 
     name: str
     mailbox: Mailbox
     surroundings: Surroundings
     ended: Callable[["AsyncioActor", Ending], None]
-    may_leave: bool = False
+    strikes: int = STRIKES
+    resume_on: tuple[type[Exception], ...] = ()
 
 
 class AsyncioActor(pykka.Actor):
     """An actor whose handlers are `async def on_<message>`.
 
     An expected outcome is an answer. An exception listed as weather becomes `Unavailable` for the
-    asker and the actor lives on; any other exception ends this actor and reaches its supervisor.
+    asker and the actor lives on; any other exception ends this actor and reaches its supervisor,
+    and the next incarnation tries the message again.
     """
 
     #: How many messages may wait.
     mailbox_bound: ClassVar[int] = 1_000
-    #: Seconds with nothing to do after which the actor may leave its place; None: never.
-    idle_after_s: ClassVar[float | None] = None
+    #: A handler that takes longer hangs, and is cut off; None: never. Seconds.
+    hung_after_s: ClassVar[float | None] = 60.0
+    #: How long `abandon` may take, seconds; None: as long as it likes.
+    abandon_deadline_s: ClassVar[float | None] = 5.0
 
     def __init__(self) -> None:
         super().__init__()
         self.started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._task: asyncio.Task[None] | None = None
         self._spawned: set[asyncio.Task[Any]] = set()
+        self._to_drain: set[asyncio.Task[Any]] = set()
         self._spawned_error: BaseException | None = None
         self._error: BaseException | None = None
         self._during = "prepare"
         self._context: MessageContext | None = None
+        self._killed_for: BaseException | None = None
+        #: Whether this is an orderly stop: what waits is finished, nothing new is begun.
+        self.draining = False
         self._idle = False
         self._leaving = False
         self._post = Post(
@@ -81,6 +108,7 @@ class AsyncioActor(pykka.Actor):
             mailbox=self.actor_inbox,  # type: ignore[arg-type]  # ours: see _create_actor_inbox
             surroundings=Surroundings(clock=LoopClock()),
             ended=_report_unsupervised,
+            strikes=1,  # nobody starts it again
         )
 
     # What an actor writes
@@ -93,6 +121,10 @@ class AsyncioActor(pykka.Actor):
 
     async def abandon(self) -> None:
         """After an error, before the supervisor hears of it. State is lost; let go of resources."""
+
+    def describe(self) -> Mapping[str, Any]:
+        """What an operator who looks inside sees: numbers and ids, no secret."""
+        return {}
 
     # What an actor uses
 
@@ -114,17 +146,25 @@ class AsyncioActor(pykka.Actor):
     def wake_self(self) -> None:
         """Handle a `Tick` after what waits."""
         try:
-            self._post.mailbox.put(Envelope(Tick()))
+            self._post.mailbox.put(Envelope(Tick(), None, None, self.clock.now()))
         except Unavailable:
             return
 
-    def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-        """Run work beside the messages. Its error is the actor's; it ends with the actor."""
+    def spawn(
+        self, work: Coroutine[Any, Any, None], name: str, *, drains: bool = False
+    ) -> asyncio.Task[None]:
+        """Run work beside the messages. Its error is the actor's; it ends with the actor.
+
+        An orderly stop waits for work that `drains`, and cancels the rest.
+        """
         # Not the context of the message in hand: its deadline is not that of the work.
         task = asyncio.get_running_loop().create_task(
             work, name=f"{self.name}/{name}", context=self._own_context()
         )
         self._spawned.add(task)
+        if drains:
+            self._to_drain.add(task)
+            task.add_done_callback(self._to_drain.discard)
         task.add_done_callback(self._spawned_ended)
         return task
 
@@ -137,15 +177,31 @@ class AsyncioActor(pykka.Actor):
         self._actor_ref = pykka.ActorRef(self)
         self._start_actor_loop()
 
-    def stop(self) -> None:
-        """End after the message in hand; harmless when that has already happened."""
+    def stop(self, *, drain: bool = False) -> None:
+        """End after the message in hand, or after all that wait; harmless when it has ended."""
         if not self.actor_stopped.is_set():
-            self._post.mailbox.put(Envelope(Stop()))
+            self._post.mailbox.put(Envelope(Stop(drain=drain)))
 
-    def kill(self) -> None:
-        """End now, in the middle of a message if need be; what waits stays in the inbox."""
+    def kill(self, reason: BaseException | None = None) -> None:
+        """End now, in the middle of a message if need be; what waits stays in the inbox.
+
+        With a reason the end is a crash by that error.
+        """
         if self._task is not None:
+            self._killed_for = self._killed_for or reason
             self._task.cancel()
+
+    @property
+    def busy(self) -> bool:
+        """Whether it has something to do, be it a message or work beside the messages."""
+        mailbox = self._post.mailbox
+        return mailbox.in_hand is not None or bool(self._spawned) or not mailbox.empty()
+
+    def leave(self) -> None:
+        """End in order, unless there is something to do: the next message starts another."""
+        self._idle = not self.busy and not self._post.mailbox.suspended
+        if self._idle:
+            self._post.mailbox.interrupt()
 
     async def wait_ended(self) -> None:
         """Until the actor has ended, in whichever way."""
@@ -174,7 +230,9 @@ class AsyncioActor(pykka.Actor):
     async def _live(self) -> None:
         try:
             await self._run()
-        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - told in `_gone`
+        except asyncio.CancelledError as killed:
+            self._error = self._killed_for or killed
+        except Exception as error:  # noqa: BLE001 - told in `_gone`
             self._error = error
         if self._spawned_error is not None and not isinstance(self._error, Exception):
             self._error, self._during = self._spawned_error, "spawned work"
@@ -182,7 +240,7 @@ class AsyncioActor(pykka.Actor):
         try:
             await self._end_spawned()
             if self._error is not None:
-                await self.abandon()
+                await self._let_go()
         except Exception as bug:  # noqa: BLE001 - as above
             bug.__context__ = self._error
             self._error = bug
@@ -193,50 +251,134 @@ class AsyncioActor(pykka.Actor):
         while (envelope := await self._next()) is not None:
             if isinstance(envelope.message, Stop):
                 envelope.settle(None)
-                break
+                if not envelope.message.drain:
+                    break
+                self.draining = True
+                self._post.mailbox.close()
+                continue
             self._during = type(envelope.message).__name__
             await self._handle(envelope)
             self._during = "waiting"
+            if self._task is not None and self._task.cancelling():
+                # Somebody swallowed the kill; `asyncio.wait_for` can, when its work is just done.
+                raise asyncio.CancelledError("killed")
         self._during = "finish"
+        while self.draining and self._to_drain:
+            await asyncio.wait(self._to_drain)
         await self._end_spawned()
         await self.finish()
+
+    async def _let_go(self) -> None:
+        """`abandon`, within its deadline: the supervisor waits to hear of the end."""
+        if self.abandon_deadline_s is None:
+            await self.abandon()
+            return
+        work = asyncio.get_running_loop().create_task(self.abandon(), name=f"{self.name}/abandon")
+        cut_off = self.clock.call_later(self.abandon_deadline_s, lambda: _cancel(work))
+        try:
+            await asyncio.wait([work])
+        finally:
+            cut_off.cancel()
+            work.cancel()
+        if work.cancelled():
+            log.error("abandon_hung", actor=self.name, after_s=self.abandon_deadline_s)
+        else:
+            work.result()
 
     def _gone(self, task: asyncio.Task[None]) -> None:
         """The end of every actor, whether it was orderly, crashed, killed or never ran."""
         error = self._error
         if error is None and task.cancelled():
-            error = asyncio.CancelledError("killed")
+            error = self._killed_for or asyncio.CancelledError("killed")
         elif not task.cancelled() and task.exception() is not None:
             error = task.exception()
-        self._post.mailbox.settle_system()
-        self.actor_stopped.set()
-        self._settle_started()
-        self._post.ended(self, Ending(error=error, during=self._during, context=self._context))
+        mailbox = self._post.mailbox
+        mailbox.settle_system()
+        if error is not None:
+            mailbox.statistics.last_failure = failure_of(error, self._during, self.clock.now())
+        try:
+            if mailbox.in_hand is not None:
+                self._strike(mailbox.in_hand, error or asyncio.CancelledError("ended"))
+        finally:  # an observer that fails is a bug, and no reason to leave the supervisor waiting
+            self.actor_stopped.set()
+            self._settle_started()
+            self._post.ended(
+                self,
+                Ending(
+                    error=error,
+                    during=self._during,
+                    context=self._context,
+                    weather=isinstance(error, self.weather),
+                ),
+            )
+
+    def _strike(self, envelope: Envelope, error: BaseException) -> None:
+        """The actor ended with this message in hand: the next one tries it, or nobody does."""
+        mailbox = self._post.mailbox
+        mailbox.statistics.failed += 1
+        mailbox.done(self.clock.now(), type(error).__name__)
+        if isinstance(envelope.message, SYSTEM_MESSAGES):
+            envelope.settle(None)
+            return
+        if isinstance(envelope.message, Tick):
+            envelope.fail(ActorFailed(self.name))
+            return  # carries no work: every incarnation looks for its rows when it starts
+        if not isinstance(error, self.weather):  # an outage says nothing about the message
+            envelope.attempts += 1
+        if envelope.attempts >= self._post.strikes:
+            self._set_aside(envelope, error)
+        elif not envelope.abandoned:
+            mailbox.put_back(envelope)
+
+    def _set_aside(self, envelope: Envelope, error: BaseException) -> None:
+        envelope.fail(ActorFailed(self.name))
+        context = envelope.context or MessageContext.fresh()
+        letter = DeadLetter(
+            at=self.clock.now(),
+            actor=self.name,
+            message=envelope.message,
+            attempts=envelope.attempts,
+            error=error,
+            correlation_id=context.correlation_id,
+            operation_id=context.operation_id,
+        )
+        log.error(
+            "message_set_aside",
+            actor=self.name,
+            message=type(envelope.message).__name__,
+            attempts=envelope.attempts,
+            correlation_id=context.correlation_id,
+        )
+        observer = self._post.surroundings.observer
+        observer.event(
+            Event(
+                kind=EventKind.QUARANTINED,
+                at=letter.at,
+                supervisor="",
+                actor=self.name,
+                reason=type(error).__name__,
+                details={"message": type(envelope.message).__name__, "attempts": letter.attempts},
+                correlation_id=context.correlation_id,
+            )
+        )
+        observer.dead_letter(letter)
 
     def _settle_started(self) -> None:
         if not self.started.done():
             self.started.set_result(None)
 
     async def _next(self) -> Envelope | None:
-        """The next message; None when there is nothing to do and the actor may leave."""
+        """The next message; None when there is nothing more to do here."""
         mailbox = self._post.mailbox
         while True:
-            timer = None
-            if self.idle_after_s is not None and self._post.may_leave and mailbox.empty():
-                timer = self.clock.call_later(self.idle_after_s, self._go_idle)
-            try:
-                envelope = await mailbox.get()
-            finally:
-                if timer is not None:
-                    timer.cancel()
+            if self.draining and (mailbox.empty() or mailbox.suspended):
+                return None
+            envelope = await mailbox.get()
             if envelope is None and self._idle:
                 return None
             if envelope is not None and not envelope.abandoned:
+                self._idle = False
                 return envelope
-
-    def _go_idle(self) -> None:
-        self._idle = not self._spawned  # work beside the messages is something to do
-        self._post.mailbox.interrupt()
 
     def _own_context(self) -> contextvars.Context:
         """An empty context but for the name in logs: no transaction or deadline leaks in."""
@@ -258,17 +400,28 @@ class AsyncioActor(pykka.Actor):
         structlog.contextvars.bind_contextvars(
             correlation_id=context.correlation_id, operation_id=context.operation_id
         )
+        surroundings = self._post.surroundings
+        mailbox = self._post.mailbox
+        mailbox.take(envelope, self.clock.now())
         try:
-            envelope.settle(await self._dispatch(envelope.message))
+            if surroundings.before_message is not None:
+                await surroundings.before_message(self.name, envelope.message)
+            answer = await self._dispatch(envelope.message)
         except self.weather as outage:
             reason = outage.reason if isinstance(outage, Unavailable) else f"{self.name}: outage"
             log.warning(
                 "message_postponed", message=type(envelope.message).__name__, reason=repr(outage)
             )
             envelope.refuse(reason)
-        except BaseException:
+            mailbox.done(self.clock.now(), "postponed")
+        except self._post.resume_on as bug:
+            log.exception("message_failed", message=type(envelope.message).__name__)
+            mailbox.statistics.failed += 1
             envelope.fail(ActorFailed(self.name))
-            raise
+            mailbox.done(self.clock.now(), type(bug).__name__)
+        else:
+            envelope.settle(answer)
+            mailbox.done(self.clock.now(), "handled")
         finally:
             current_context.set(None)
             # Whatever the handler has bound was about this message.
@@ -312,6 +465,10 @@ def handler_name(message_type: type) -> str:
         words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", message_type.__name__)
         name = _HANDLER_NAMES[message_type] = f"on_{words.lower()}"
     return name
+
+
+def _cancel(work: asyncio.Task[None]) -> None:
+    work.cancel()
 
 
 def _report_unsupervised(actor: AsyncioActor, ending: Ending) -> None:

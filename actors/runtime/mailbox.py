@@ -1,4 +1,7 @@
-"""The inbox of an address: bounded, in order, kept over restarts; stop and crash reports pass."""
+"""The inbox of an address: bounded, in order, kept over restarts; stop and crash reports pass.
+
+What an operator asks about an actor is kept here too, since the inbox outlives the object.
+"""
 
 import asyncio
 import uuid
@@ -12,6 +15,7 @@ import structlog
 from pykka._envelope import Envelope as PykkaEnvelope
 from pykka.messages import _ActorStop
 
+from actors.runtime.inspection import Failure, HandledMessage
 from actors.runtime.messages import ChildEnded, RestartDue, Stop, Tick
 from actors.runtime.replies import Reply, Unavailable, running_loop
 
@@ -19,6 +23,8 @@ log = structlog.get_logger(__name__)
 
 #: Messages that a full inbox takes all the same.
 SYSTEM_MESSAGES = (Stop, ChildEnded, RestartDue)
+#: How many messages an inbox remembers after they were handled.
+REMEMBERED = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +62,8 @@ class Envelope(PykkaEnvelope[Any]):
     reply_to: Reply[Any] | None = None
     context: MessageContext | None = None
     enqueued_at: float = field(default=0.0)
+    #: How often an actor ended with this message in hand.
+    attempts: int = field(default=0)
 
     def settle(self, answer: Any) -> None:
         """Answer the asker, if there is one."""
@@ -77,19 +85,67 @@ class Envelope(PykkaEnvelope[Any]):
         return self.reply_to is not None and self.reply_to.settled
 
 
+class Statistics:
+    """What an inbox remembers of the messages that were handled. Times in seconds."""
+
+    __slots__ = ("busy_s", "failed", "handled", "last_failure", "longest_s", "recent")
+
+    def __init__(self) -> None:
+        self.handled = 0
+        self.failed = 0
+        self.busy_s = 0.0
+        self.longest_s = 0.0
+        self.last_failure: Failure | None = None
+        self.recent: tuple[HandledMessage, ...] = ()
+
+    def note(self, message: HandledMessage) -> None:
+        """One more message was handled, in whichever way."""
+        self.handled += 1
+        self.busy_s += message.took_s
+        self.longest_s = max(self.longest_s, message.took_s)
+        self.recent = (*self.recent, message)[-REMEMBERED:]
+
+
 class Mailbox:
     """A bounded queue with one reader.
 
     It belongs to an address, not to an actor object: what waits passes, in order, to the next
-    incarnation.
+    incarnation, and so does the message that the last one had in hand.
     """
+
+    __slots__ = (
+        "_closed",
+        "_loop",
+        "_reader",
+        "_system",
+        "_tick_waits",
+        "_waiting",
+        "bound",
+        "in_hand",
+        "in_hand_since",
+        "owner",
+        "parked",
+        "statistics",
+        "suspended",
+        "used_at",
+    )
 
     def __init__(self, owner: str, bound: int) -> None:
         self.owner = owner
         self.bound = bound
+        #: An operator's word: messages wait until it is taken back.
+        self.suspended = False
+        #: Nobody reads for some time: who asks is told so at once, what is told waits.
+        self.parked = False
+        self.in_hand: Envelope | None = None
+        self.in_hand_since = 0.0
+        #: When a message was last taken or done with.
+        self.used_at = 0.0
+        self.statistics = Statistics()
         self._loop = asyncio.get_running_loop()
-        self._system: deque[Envelope] = deque()
+        self._system: list[Envelope] = []
         self._waiting: deque[Envelope] = deque()
+        self._closed = False
         self._tick_waits = False
         self._reader: asyncio.Future[None] | None = None
 
@@ -101,19 +157,25 @@ class Mailbox:
         """Whether nothing waits at all."""
         return not (self._system or self._waiting)
 
+    @property
+    def oldest_at(self) -> float | None:
+        """When the message that waits longest came in; None if none waits."""
+        return self._waiting[0].enqueued_at if self._waiting else None
+
     def put(self, envelope: PykkaEnvelope[Any], /) -> None:
         """Take a message in, from any thread.
 
         Raises:
-            Unavailable: the inbox is full. From a foreign thread nothing can be raised any more;
-                there the asker is refused instead, and a message without one leaves a warning.
+            Unavailable: the inbox is full, closed, or parked and this is an ask. From a foreign
+                thread nothing can be raised any more; there the asker is refused instead, and a
+                message without one leaves a warning.
         """
         ours = envelope if isinstance(envelope, Envelope) else _adopted(envelope)
         hand_over(self._loop, self._put, ours)
 
     async def get(self) -> Envelope | None:
         """The next message, system messages first; None when `interrupt` ended the wait."""
-        if self.empty():
+        if not self._readable():
             self._reader = self._loop.create_future()
             try:
                 await self._reader
@@ -122,9 +184,57 @@ class Mailbox:
         return self._pop()
 
     def interrupt(self) -> None:
-        """End the reader's wait without a message."""
+        """End the reader's wait, with the message that is there by now or without one."""
         if self._reader is not None and not self._reader.done():
             self._reader.set_result(None)
+
+    def take(self, envelope: Envelope, now: float) -> None:
+        """A message is in the reader's hand until it is `done`."""
+        self.in_hand = envelope
+        self.in_hand_since = self.used_at = now
+
+    def done(self, now: float, outcome: str) -> None:
+        """The message in hand has come to an end, `outcome` says to which."""
+        envelope, self.in_hand = self.in_hand, None
+        if envelope is None or isinstance(envelope.message, SYSTEM_MESSAGES):
+            return
+        self.used_at = now
+        self.statistics.note(
+            HandledMessage(
+                message=type(envelope.message).__name__,
+                correlation_id=envelope.context.correlation_id if envelope.context else "",
+                at=now,
+                waited_s=max(0.0, self.in_hand_since - envelope.enqueued_at),
+                took_s=now - self.in_hand_since,
+                outcome=outcome,
+            )
+        )
+
+    def put_back(self, envelope: Envelope) -> None:
+        """Let a message be the next one again, however full the inbox is."""
+        self._waiting.appendleft(envelope)
+
+    def suspend(self) -> None:
+        """Let messages wait; stop and system messages still get through."""
+        self.suspended = True
+
+    def resume(self) -> None:
+        """Let messages through again."""
+        self.suspended = False
+        self.interrupt()
+
+    def park(self) -> None:
+        """Nobody reads for some time."""
+        self.parked = True
+        self.refuse_askers(f"{self.owner} is left alone for a while")
+
+    def close(self) -> None:
+        """Take nothing new, system messages apart."""
+        self._closed = True
+
+    def open(self) -> None:
+        """A new incarnation is going to read."""
+        self._closed = self.parked = False
 
     def refuse_askers(self, reason: str) -> None:
         """Nobody reads this inbox for some time: tell those who wait for an answer."""
@@ -133,13 +243,17 @@ class Mailbox:
 
     def settle_system(self) -> None:
         """An incarnation ended: what the system had to say was for that one, not for the next."""
-        while self._system:
-            self._system.popleft().settle(None)
+        for envelope in self._system:
+            envelope.settle(None)
+        self._system.clear()
+
+    def _readable(self) -> bool:
+        return bool(self._system) or (bool(self._waiting) and not self.suspended)
 
     def _pop(self) -> Envelope | None:
         if self._system:
-            return self._system.popleft()
-        if not self._waiting:
+            return self._system.pop(0)
+        if not self._readable():
             return None
         envelope = self._waiting.popleft()
         if isinstance(envelope.message, Tick):
@@ -149,6 +263,10 @@ class Mailbox:
     def _put(self, envelope: Envelope) -> None:
         if isinstance(envelope.message, SYSTEM_MESSAGES):
             self._system.append(envelope)
+        elif self._closed:
+            raise Unavailable(f"{self.owner} is stopping")
+        elif self.parked and envelope.reply_to is not None:
+            raise Unavailable(f"{self.owner} is left alone for a while")
         elif isinstance(envelope.message, Tick) and envelope.reply_to is None and self._tick_waits:
             return  # one look finds all the work that two would
         elif len(self._waiting) >= self.bound:

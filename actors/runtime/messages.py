@@ -19,16 +19,22 @@ class Tick:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stop:
-    """Finish the message in hand and end; passes every waiting message."""
+    """Finish the message in hand and end; passes every waiting message.
+
+    With `drain` the inbox takes nothing new, and what waits in it is handled first.
+    """
+
+    drain: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChildEnded:
-    """A child of a supervisor ended. `error` is None for an orderly end."""
+    """A child of a supervisor ended. `error` is None for an orderly end, `weather` an outage's."""
 
     child: str
     incarnation: int
     error: BaseException | None
+    weather: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,3 +43,14 @@ class RestartDue:
 
     child: str
     incarnation: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestartByHand(Request[bool]):
+    """An operator wants a child started anew; the answer is whether there was one.
+
+    With `at_once` the message in hand is cut off, which counts as a strike against it.
+    """
+
+    child: str
+    at_once: bool = False

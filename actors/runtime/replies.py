@@ -28,11 +28,18 @@ class Unavailable(Exception):  # noqa: N818 - weather, not an error of anybody
 
 
 class ActorFailed(Exception):  # noqa: N818 - the asked actor failed, not the asker
-    """The actor crashed on this message; its supervisor knows. `actor` is its address."""
+    """The actor failed over this message, as often as it is tried; do not repeat it.
+
+    Its supervisor knows, and the message is a dead letter. `actor` is the address.
+    """
 
     def __init__(self, actor: str) -> None:
         super().__init__(f"{actor} failed")
         self.actor = actor
+
+
+class Hung(Exception):  # noqa: N818 - what happened
+    """A message was in hand for so long that its actor was cut off."""
 
 
 class AskCycle(RuntimeError):  # noqa: N818 - names what was refused

@@ -4,7 +4,8 @@ State is read from PostgreSQL for each command, with its clock, and never carrie
 """
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import structlog
 
@@ -69,7 +70,6 @@ class UserActor(AsyncioActor):
     """Orders, time and credentials of one user."""
 
     mailbox_bound = 32
-    idle_after_s = 300.0
 
     def __init__(
         self,
@@ -85,6 +85,10 @@ class UserActor(AsyncioActor):
         self.plans = plans
         self.nodes = nodes
         self.directory = directory
+
+    def describe(self) -> Mapping[str, Any]:
+        """See `AsyncioActor`. Everything else is read from the database for each command."""
+        return {"user_id": self.user_id}
 
     async def on_introduce(self, message: Introduce) -> StatusShown:
         """Make a newcomer known, and say where the user stands."""

@@ -13,7 +13,8 @@ from supervisors.demo.errors import DemoError
 RESTART_PAUSE_S = 1.0
 #: A child that dies so often within the demo's life is broken, not killed.
 MOST_RESTARTS = 20
-STOP_DEADLINE_S = 20.0
+#: More than an orderly stop of the back-end may take, seconds.
+STOP_DEADLINE_S = 30.0
 #: How a program's own explanation of its end begins in its log.
 OWN_WORDS = "tollgate: "
 #: The environment outranks the demo's own values, but for these.

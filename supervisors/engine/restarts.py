@@ -2,12 +2,15 @@
 
 from dataclasses import dataclass
 
-from supervisors.engine.policy import Exceeded, RestartLimits
+from supervisors.engine.policy import Exceeded, Policy
+
+#: No policy allows more restarts than this, so no more need be remembered.
+MOST_REMEMBERED = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestartHistory:
-    """What is remembered of a child: restarts inside the window, and the run of quick crashes.
+    """What is remembered of restarts: those inside the window, and the run of quick crashes.
 
     `started` is when the last restart was due: waiting for one is no time without a crash.
     """
@@ -19,7 +22,7 @@ class RestartHistory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestartAfter:
-    """Start it again after `delay_s`. `exceeded` says that this is above the limits."""
+    """Start it again after `delay_s`. `exceeded` says that this is above the policy."""
 
     delay_s: float
     history: RestartHistory
@@ -27,33 +30,53 @@ class RestartAfter:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ParkFor:
+    """Leave it alone for `delay_s`, then start it with nothing remembered."""
+
+    delay_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GiveUp:
-    """Above the limits: the supervisor itself fails."""
+    """Above the policy: the supervisor itself fails."""
+
+
+Decision = RestartAfter | ParkFor | GiveUp
 
 
 def decide_restart(
-    history: RestartHistory, now: float, limits: RestartLimits, jitter: float
-) -> RestartAfter | GiveUp:
-    """What to do about a crash at `now`, given a random `jitter` in [0, 1)."""
-    recent = tuple(at for at in history.restarts if now - at < limits.window_s)
-    quiet = history.started is not None and now - history.started >= limits.reset_after_s
+    history: RestartHistory,
+    now: float,
+    policy: Policy,
+    exceeded: Exceeded,
+    jitter: float,
+    *,
+    weather: bool = False,
+) -> Decision:
+    """What to do about an end at `now`, given a random `jitter` in [0, 1).
+
+    An end by `weather` waits for its restart like any other, and is not counted.
+    """
+    recent = restarts_within(history, now, policy)
+    quiet = history.started is not None and now - history.started >= policy.reset_after_s
     streak = 0 if quiet else history.streak
-    exceeded = len(recent) >= limits.max_restarts
-    if not exceeded:
-        delay_s = jitter * backoff_ceiling(limits, streak)
-    elif limits.exceeded is Exceeded.KEEP_TRYING:
-        delay_s = limits.backoff_cap_s
-    elif limits.exceeded is Exceeded.PARK:
-        return RestartAfter(delay_s=limits.park_s, history=RestartHistory(), exceeded=True)
-    else:
+    too_many = not weather and len(recent) >= policy.max_restarts
+    if too_many and exceeded is Exceeded.ESCALATE:
         return GiveUp()
-    # More restarts than make too many need not be remembered, however long the window.
-    kept = (*recent, now)[-max(limits.max_restarts, 1) :]
-    tried = RestartHistory(restarts=kept, streak=streak + 1, started=now + delay_s)
-    return RestartAfter(delay_s=delay_s, history=tried, exceeded=exceeded)
+    if too_many and exceeded is Exceeded.PARK:
+        return ParkFor(delay_s=policy.park_s)
+    delay_s = policy.backoff_cap_s if too_many else jitter * backoff_ceiling(policy, streak)
+    counted = recent if weather else (*recent, now)[-MOST_REMEMBERED:]
+    tried = RestartHistory(restarts=counted, streak=streak + 1, started=now + delay_s)
+    return RestartAfter(delay_s=delay_s, history=tried, exceeded=too_many)
 
 
-def backoff_ceiling(limits: RestartLimits, streak: int) -> float:
+def restarts_within(history: RestartHistory, now: float, policy: Policy) -> tuple[float, ...]:
+    """The restarts that count at `now`. A restart exactly `window_s` ago does, as in OTP."""
+    return tuple(at for at in history.restarts if now - at <= policy.window_s)
+
+
+def backoff_ceiling(policy: Policy, streak: int) -> float:
     """The longest wait before a restart after so many quick crashes."""
     doublings = min(streak, 64)  # more than any cap needs; 2.0**1024 is an error
-    return min(limits.backoff_cap_s, limits.backoff_base_s * 2.0**doublings)
+    return min(policy.backoff_cap_s, policy.backoff_base_s * 2.0**doublings)

@@ -212,11 +212,11 @@ class Door:
 
     def worker(self) -> AsyncioActor:
         """The actor that works on updates."""
-        return self.world.actor("door", "inbox")
+        return self.world.actor("inbox")
 
     def intake(self) -> AsyncioActor:
         """The actor that polls."""
-        return self.world.actor("door", "intake")
+        return self.world.actor("intake")
 
 
 @pytest.fixture
@@ -590,7 +590,7 @@ async def test_an_outage_at_any_step_of_the_work_heals_by_itself(
     async with running(
         database, rows, cipher, inbox=lambda: InboxWorker(inbox, handlers.dispatch)
     ) as world:
-        worker = world.actor("door", "inbox")
+        worker = world.actor("inbox")
 
         async def idle() -> bool:
             return not await rows.fetchval(WAITING)
@@ -598,7 +598,7 @@ async def test_an_outage_at_any_step_of_the_work_heals_by_itself(
         await world.until(idle)
         assert list(dict.fromkeys(handlers.handled)) == [11, 12]
         assert failed.is_set()
-        assert world.actor("door", "inbox") is worker
+        assert world.actor("inbox") is worker
 
 
 # Whose update it is.

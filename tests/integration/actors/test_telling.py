@@ -110,7 +110,7 @@ async def test_a_bug_in_one_message_silences_nobody(world: World) -> None:
         return isinstance(notice, PurchaseProgress) and notice.chat_id == 1
 
     world.courier.stumbles = stumbles
-    notifier = world.actor("notifier")
+    notifier = world.actor("notifier/telegram")
     await world.buy(1)
     await world.until(lambda: told(world, 1))
     await world.buy(2)
@@ -118,7 +118,7 @@ async def test_a_bug_in_one_message_silences_nobody(world: World) -> None:
 
     assert world.courier.progress(1) == []
     assert len(world.courier.links(2)) == 1
-    assert world.actor("notifier") is notifier, "no restart"
+    assert world.actor("notifier/telegram") is notifier, "no restart"
     failed = await world.rows.fetch("SELECT attempts FROM outbox WHERE state = 'failed'")
     assert [attempts for (attempts,) in failed] == [3]
 
@@ -218,21 +218,21 @@ async def test_an_outage_at_any_step_of_telling_heals_by_itself(
 
     monkeypatch.setattr(NoticePhases, step, unknown)
     async with running(database, rows, cipher) as world:
-        notifier = world.actor("notifier")
+        notifier = world.actor("notifier/telegram")
         await world.buy(BUYER)
         await world.settle()
 
         assert failed == [step]
         assert world.courier.progress(BUYER)[-1] is Progress.READY
         assert len(world.courier.links(BUYER)) >= 1
-        assert world.actor("notifier") is notifier
+        assert world.actor("notifier/telegram") is notifier
 
 
 async def test_a_notifier_killed_while_it_carries_tells_it_again(world: World) -> None:
     world.courier.hold()
     await world.buy(BUYER)
     await eventually(lambda: carrying(world))
-    world.actor("notifier").kill()
+    world.actor("notifier/telegram").kill()
     world.courier.release()
 
     async def again() -> bool:  # nobody hurries it along
@@ -278,7 +278,7 @@ async def test_a_link_whose_access_ended_before_it_was_told_is_dropped(world: Wo
 async def test_a_database_that_is_away_makes_nobody_fail(world: World) -> None:
     await world.buy(BUYER)
     await world.settle()
-    actors = [world.actor("notifier"), world.provisioner(), world.user(BUYER)]
+    actors = [world.actor("notifier/telegram"), world.provisioner(), world.user(BUYER)]
     for _ in range(5):
         await world.cut_connections()
         try:
@@ -289,4 +289,4 @@ async def test_a_database_that_is_away_makes_nobody_fail(world: World) -> None:
             pytest.fail("an outage is weather")
 
     await world.settle()
-    assert [world.actor("notifier"), world.provisioner(), world.user(BUYER)] == actors
+    assert [world.actor("notifier/telegram"), world.provisioner(), world.user(BUYER)] == actors

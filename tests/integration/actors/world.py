@@ -35,12 +35,14 @@ from actors.user.messages import (
     OpenPurchase,
 )
 from config.plans import Plan, Plans, Title
-from config.supervision import RestartPolicy, SupervisionPolicies
+from config.supervision import SupervisionPolicies
 from storage.database import Database, refuse_in_transaction
 from storage.errors import StorageUnavailable
 from storage.links import LinkCipher
 from storage.phases import NodePhases, NoticePhases, UserPhases, announce_nodes
-from supervisors.engine.supervisor import Nursery, Supervisor
+from supervisors.engine.snapshot import find
+from supervisors.engine.supervisor import Supervisor
+from supervisors.operators.policies import PolicyBoard
 from supervisors.root import Parts, Tree
 from tests.integration.database_fixtures import Rows
 from tests.integration.node_fixtures import eventually
@@ -58,9 +60,13 @@ PLANS = Plans(
 )
 
 #: Restarts are quick and unlimited: no test waits for a back-off.
-POLICY = RestartPolicy(
-    max_restarts=1_000, window_s=60, backoff_base_s=0.01, backoff_cap_s=0.05, shutdown_s=5
-)
+POLICY = {
+    "max_restarts": 1_000,
+    "window_s": 60,
+    "backoff_base_s": 0.01,
+    "backoff_cap_s": 0.05,
+    "shutdown_s": 5,
+}
 POLICIES = SupervisionPolicies.model_validate(
     dict.fromkeys(SupervisionPolicies.model_fields, POLICY)
 )
@@ -261,23 +267,21 @@ class World:
         """Calls that let somebody in, in order."""
         return [call for call in self.node.calls if call.kind == "put"]
 
-    def actor(self, *path: str) -> AsyncioActor:
-        """The object that stands at a place of the tree just now."""
-        place: AsyncioActor = self.root
-        for name in path:
-            assert isinstance(place, Nursery)
-            child = place.children[name].actor
-            assert child is not None, f"{name} is not running"
-            place = child
-        return place
+    def actor(self, name: str) -> AsyncioActor:
+        """The object that stands behind a name just now."""
+        found = find(self.root, name)
+        assert found is not None, f"there is no {name}"
+        _, child = found
+        assert child.actor is not None, f"{name} is not running"
+        return child.actor
 
     def provisioner(self) -> AsyncioActor:
         """The node's actor."""
-        return self.actor("provisioners", f"provisioner/{NODE}")
+        return self.actor(f"provisioner/{NODE}")
 
     def user(self, user_id: int) -> AsyncioActor:
         """A user's actor, which must have been written to."""
-        return self.actor("users", str(user_id))
+        return self.actor(f"user/{user_id}")
 
     async def cut_connections(self) -> None:
         """End all sessions of the back-end, whatever they do."""
@@ -323,12 +327,15 @@ async def running(
         "user": lambda user_id: UserActor(
             user_id, UserPhases(database, cipher), PLANS, [NODE], directory
         ),
+        "journal": Idle,
+        "policies": Idle,
+        "control": Idle,
         "inbox": Idle,
         "intake": lambda _: Idle(),
     }
     surroundings = Surroundings(clock=QuickClock(), weather=(StorageUnavailable,))
-    tree = Tree(Parts(**(parts | changes)), POLICIES, directory, surroundings, source)
-    root = tree.root()
+    board = PolicyBoard(POLICIES)
+    root = Tree(Parts(**(parts | changes)), board, directory, surroundings, source).root
     root.begin_life("root")
     await root.started
     try:

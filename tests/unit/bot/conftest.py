@@ -22,6 +22,7 @@ from aiogram.methods.base import TelegramType
 from aiogram.types import Chat, Message
 from pydantic import SecretStr
 
+from actors.runtime.inspection import ActorDetails, ActorState, ActorView
 from actors.runtime.messages import Request
 from actors.user.messages import StatusShown
 from bot.dispatcher import build_dispatcher
@@ -29,10 +30,15 @@ from bot.gateways.payload import PayloadSigner
 from bot.texts import Texts
 from config.keys import MasterKeys
 from config.plans import Plan, Plans, Title
+from config.tuning import Forecast, Tunable
 from storage.rows import (
+    DeadLetterRow,
+    EventRow,
+    LetterState,
     PurchaseRow,
     PurchaseStatus,
     QuoteRow,
+    SettingChangeRow,
     SubscriptionStatus,
     UserStatus,
 )
@@ -40,6 +46,7 @@ from storage.rows import (
 TOKEN = "123456:canary-of-a-token"
 NOW = datetime(2026, 12, 24, 15, 4, tzinfo=UTC)
 BUYER = 77
+OWNER = 1
 PURCHASE = UUID("00000000-0000-4000-8000-000000000001")
 LINK = "vless://00000000-0000-4000-8000-0000000000aa@node.example:443?security=reality&fp=chrome#x"
 
@@ -148,6 +155,84 @@ class FakeQueries:
 
 
 @dataclass
+class FakeOperations:
+    """Answers each wish with what a test prepared for the method's name, and notes it."""
+
+    answers: dict[str, Any] = field(default_factory=dict)
+    wishes: list[tuple[Any, ...]] = field(default_factory=list)
+
+    def tree(self) -> ActorView:
+        """As prepared."""
+        return cast("ActorView", self._answer("tree"))
+
+    def look(self, name: str) -> ActorDetails:
+        """As prepared."""
+        return cast("ActorDetails", self._answer("look", name))
+
+    async def suspend(self, name: str, who: str, reason: str) -> None:
+        """As prepared."""
+        self._answer("suspend", name, who, reason)
+
+    async def resume(self, name: str, who: str, reason: str) -> None:
+        """As prepared."""
+        self._answer("resume", name, who, reason)
+
+    async def restart(self, name: str, who: str, reason: str, *, at_once: bool) -> None:
+        """As prepared."""
+        self._answer("restart", name, who, reason, at_once)
+
+    def policies(self) -> list[Tunable]:
+        """As prepared."""
+        return cast("list[Tunable]", self._answer("policies"))
+
+    async def try_policy(self, key: str, text: str) -> Forecast:
+        """As prepared."""
+        return cast("Forecast", self._answer("try_policy", key, text))
+
+    async def set_policy(
+        self, key: str, text: str, who: str, reason: str, *, revert_after_s: float | None
+    ) -> SettingChangeRow:
+        """As prepared."""
+        wish = ("set_policy", key, text, who, reason, revert_after_s)
+        return cast("SettingChangeRow", self._answer(*wish))
+
+    async def undo_policy(self, change_id: int, who: str, reason: str) -> SettingChangeRow:
+        """As prepared."""
+        return cast("SettingChangeRow", self._answer("undo_policy", change_id, who, reason))
+
+    async def policy_history(self, limit: int) -> list[SettingChangeRow]:
+        """As prepared."""
+        return cast("list[SettingChangeRow]", self._answer("policy_history"))[:limit]
+
+    async def events(self, limit: int, actor: str | None) -> list[EventRow]:
+        """As prepared."""
+        return cast("list[EventRow]", self._answer("events", actor))[:limit]
+
+    async def dead_letters(self, limit: int) -> list[DeadLetterRow]:
+        """As prepared."""
+        return cast("list[DeadLetterRow]", self._answer("dead_letters"))[:limit]
+
+    async def dead_letter(self, letter_id: int) -> DeadLetterRow:
+        """As prepared."""
+        return cast("DeadLetterRow", self._answer("dead_letter", letter_id))
+
+    async def retry_dead_letter(self, letter_id: int, who: str) -> str:
+        """As prepared."""
+        return cast("str", self._answer("retry_dead_letter", letter_id, who))
+
+    async def drop_dead_letter(self, letter_id: int, who: str, reason: str) -> None:
+        """As prepared."""
+        self._answer("drop_dead_letter", letter_id, who, reason)
+
+    def _answer(self, method: str, *wish: Any) -> Any:
+        self.wishes.append((method, *wish))
+        answer = self.answers.get(method)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+@dataclass
 class World:
     """The bot under test with everything around it."""
 
@@ -157,6 +242,7 @@ class World:
     queries: FakeQueries
     signer: PayloadSigner
     dispatcher: Dispatcher
+    operations: FakeOperations = field(default_factory=FakeOperations)
 
     async def feed(self, update: dict[str, Any], raw: str = "{}") -> Any:
         """Hand the bot an update as the inbox does."""
@@ -218,6 +304,55 @@ def quote(**changes: Any) -> QuoteRow:
     )
 
 
+def view(name: str = "notifier", **changes: Any) -> ActorView:
+    """An actor that is well."""
+    values: dict[str, Any] = {
+        "name": name,
+        "kind": "NotifierActor",
+        "state": ActorState.RUNNING,
+        "incarnation": 1,
+        "max_restarts": 5,
+    }
+    return ActorView(**(values | changes))
+
+
+def change(**changes: Any) -> SettingChangeRow:
+    """An operator's change of a policy, for good."""
+    values: dict[str, Any] = {
+        "id": 12,
+        "key": "users.max_restarts",
+        "old": 6,
+        "new": 5,
+        "actor": f"telegram:{OWNER}",
+        "reason": "it flaps",
+        "at": NOW,
+        "revert_at": None,
+        "undoes": None,
+    }
+    return SettingChangeRow(**(values | changes))
+
+
+def dead_letter(**changes: Any) -> DeadLetterRow:
+    """A message that waits for a decision."""
+    values: dict[str, Any] = {
+        "id": 12,
+        "letter_id": PURCHASE,
+        "correlation_id": "telegram:5",
+        "operation_id": "operation-1",
+        "actor": "user/77",
+        "message_type": "CreditPayment",
+        "payload": None,
+        "attempts": 3,
+        "error": "KeyError",
+        "traceback": "Traceback (most recent call last):\n  File actor.py, line 1\nKeyError: 'x'\n",
+        "state": LetterState.WAITING,
+        "created_at": NOW,
+        "decided_at": None,
+        "decided_by": None,
+    }
+    return DeadLetterRow(**(values | changes))
+
+
 @pytest.fixture(scope="session")
 def texts() -> Texts:
     return Texts()
@@ -251,7 +386,7 @@ def bot(telegram: FakeTelegram) -> Bot:
 def world(
     telegram: FakeTelegram, bot: Bot, plans: Plans, texts: Texts, signer: PayloadSigner
 ) -> World:
-    users, queries = FakeUsers(), FakeQueries()
+    users, queries, operations = FakeUsers(), FakeQueries(), FakeOperations()
     dispatcher = build_dispatcher(
         users=users,
         queries=queries,
@@ -259,9 +394,10 @@ def world(
         nodes=frozenset({"node-1"}),
         texts=texts,
         signer=signer,
-        admins=(1,),
+        admins=(OWNER,),
+        operations=operations,
     )
-    return World(telegram, bot, users, queries, signer, dispatcher)
+    return World(telegram, bot, users, queries, signer, dispatcher, operations)
 
 
 def person(user_id: int = BUYER, **changes: Any) -> dict[str, Any]:

@@ -10,22 +10,14 @@ import pytest
 
 from actors.runtime.actor import AsyncioActor
 from actors.runtime.address import Address
-from actors.runtime.replies import ActorFailed, Unavailable
+from actors.runtime.replies import Unavailable
 from supervisors.engine.dynamic import Cells, DynamicSupervisor
-from supervisors.engine.policy import Exceeded, RestartLimits
+from supervisors.engine.policy import Exceeded, Policy, Scope, SupervisorSpec
 from tests.clock import turn, until
-from tests.puppets import Bug, Do, Gate, Note, Puppet, Stage, fail
+from tests.puppets import Bug, Do, Gate, Note, Puppet, Stage, fail, nothing
 
 SOURCE = random.Random(0)  # noqa: S311 - spreads retries
-LIMITS = RestartLimits(
-    max_restarts=2,
-    window_s=600,
-    backoff_base_s=1,
-    backoff_cap_s=5,
-    exceeded=Exceeded.PARK,
-    shutdown_s=5,
-    park_s=300,
-)
+POLICY = Policy(max_restarts=2, window_s=600, backoff_base_s=1, backoff_cap_s=5, park_s=300)
 
 
 @dataclass
@@ -36,6 +28,7 @@ class House:
     notes: dict[str, list[str]] = field(default_factory=dict)
     born: dict[str, list[Puppet]] = field(default_factory=dict)
     broken: set[str] = field(default_factory=set)
+    policy: Policy = POLICY
 
     def __post_init__(self) -> None:
         self.cells = Cells("user", self.stage.surroundings)
@@ -49,18 +42,26 @@ class House:
 
     async def open(self) -> DynamicSupervisor:
         """Start a supervisor for the cells."""
+        spec = SupervisorSpec(policy=lambda: self.policy, exceeded=Exceeded.PARK, scope=Scope.EACH)
         surroundings = self.stage.surroundings
-        supervisor = DynamicSupervisor(self.cells, self.start, LIMITS, 3, surroundings, SOURCE)
+        supervisor = DynamicSupervisor(self.cells, self.start, 3, spec, surroundings, SOURCE)
         self.stage.play(supervisor, "users")
         await supervisor.started
         return supervisor
 
     async def crash(self, key: str) -> None:
         """Let somebody crash, and wait until the restart is planned."""
-        timers = len(self.stage.clock.timers)
-        with pytest.raises(ActorFailed):
-            await self.cells.address(key).ask(Do(fail))
-        await until(lambda: len(self.stage.clock.timers) > timers)
+        if key not in self.born:
+            await self.cells.address(key).ask(Do(nothing))
+        self.born[key][-1].kill(Bug())
+        await until(lambda: self.cells.children[key].restart_timer)
+
+    async def crash_and_return(self, key: str) -> None:
+        """Let somebody crash and come back."""
+        await self.crash(key)
+        lives = len(self.born[key])
+        self.stage.clock.advance(POLICY.backoff_cap_s)
+        await until(lambda: len(self.born[key]) > lives or key not in self.cells.children)
 
 
 @pytest.fixture
@@ -115,7 +116,7 @@ async def test_an_address_survives_a_crash_and_what_waits_is_handled(house: Hous
     asked = asyncio.ensure_future(address.ask(Note("waits")))
     await turn()
 
-    house.stage.clock.advance(LIMITS.backoff_cap_s)
+    house.stage.clock.advance(POLICY.backoff_cap_s)
 
     assert await asked == 1
     assert len(house.born["7"]) == 2
@@ -125,16 +126,15 @@ async def test_a_user_that_crashes_too_often_is_parked_and_then_starts_afresh(
     house: House,
 ) -> None:
     supervisor = await house.open()
-    for _ in range(LIMITS.max_restarts):
-        await house.crash("7")
-        house.stage.clock.advance(LIMITS.backoff_cap_s)
+    for _ in range(POLICY.max_restarts):
+        await house.crash_and_return("7")
     await house.crash("7")
-    assert house.stage.clock.delays == [LIMITS.park_s]
+    assert house.stage.clock.delays == [POLICY.park_s]
     house.cells.address("7").tell(Note("waits"))
 
-    house.stage.clock.advance(LIMITS.park_s - 0.001)
+    house.stage.clock.advance(POLICY.park_s - 0.001)
     await turn()
-    assert len(house.born["7"]) == LIMITS.max_restarts + 1
+    assert len(house.born["7"]) == POLICY.max_restarts + 1
     house.stage.clock.advance(0.001)
 
     await until(lambda: house.notes["7"] == ["waits"])
@@ -142,32 +142,55 @@ async def test_a_user_that_crashes_too_often_is_parked_and_then_starts_afresh(
     assert house.stage.endings == []
 
 
-async def test_a_parked_users_asker_is_told_at_its_deadline(house: House) -> None:
+async def test_who_asks_a_parked_one_is_told_at_once_and_a_tell_waits(house: House) -> None:
     await house.open()
-    for _ in range(LIMITS.max_restarts):
-        await house.crash("7")
-        house.stage.clock.advance(LIMITS.backoff_cap_s)
+    address = house.cells.address("7")
+    for _ in range(POLICY.max_restarts):
+        await house.crash_and_return("7")
     await house.crash("7")
-    asked = asyncio.ensure_future(house.cells.address("7").ask(Note("waits"), timeout_s=10))
-    await until(lambda: len(house.stage.clock.timers) == 2)
+    address.tell(Note("waits"))
 
-    house.stage.clock.advance(10)
+    with pytest.raises(Unavailable, match="user/7 is left alone for a while"):
+        await address.ask(Note("now?"))
 
-    with pytest.raises(Unavailable, match="did not answer in time"):
+    house.stage.clock.advance(POLICY.park_s)
+    await until(lambda: house.notes["7"] == ["waits"])
+    assert await address.ask(Note("and again")) == 2
+
+
+async def test_who_waits_when_one_is_parked_is_told_and_the_message_is_dropped(
+    house: House,
+) -> None:
+    gate = Gate()
+    await house.open()
+    address = house.cells.address("7")
+    for _ in range(POLICY.max_restarts):
+        await house.crash_and_return("7")
+    address.tell(Do(gate))
+    await gate.reached.wait()
+    asked = asyncio.ensure_future(address.ask(Note("waits")))
+    await turn()
+
+    house.born["7"][-1].kill(Bug())
+
+    with pytest.raises(Unavailable, match="left alone"):
         await asked
+    gate.open.set()
+    house.stage.clock.advance(POLICY.park_s)
+    await until(lambda: house.cells.children["7"].actor)
+    assert await address.ask(Note("after")) == 1
 
 
 async def test_parking_one_is_an_alarm(house: House, logs: list[MutableMapping[str, Any]]) -> None:
     await house.open()
-    for _ in range(LIMITS.max_restarts):
-        await house.crash("7")
-        house.stage.clock.advance(LIMITS.backoff_cap_s)
+    for _ in range(POLICY.max_restarts):
+        await house.crash_and_return("7")
     await house.crash("7")
 
-    restarts = [log for log in logs if log["event"] == "actor_restarts"]
+    done = [log for log in logs if log["event"] in {"actor_restarts", "actor_parked"}]
 
-    assert [log["log_level"] for log in restarts] == ["warning", "warning", "error"]
-    assert [log["exceeded"] for log in restarts] == [False, False, True]
+    assert [log["event"] for log in done] == ["actor_restarts"] * 2 + ["actor_parked"]
+    assert [log["log_level"] for log in done] == ["warning", "warning", "error"]
 
 
 async def test_a_crash_storm_of_one_child_does_not_hold_up_the_others(house: House) -> None:
@@ -185,10 +208,11 @@ async def test_a_crash_storm_of_one_child_does_not_hold_up_the_others(house: Hou
         answers = await asyncio.gather(*(other.ask(Note("well")) for other in others))
         assert answers == [round_number] * len(others)
         await until(lambda: house.stage.clock.timers)
-        house.stage.clock.advance(LIMITS.park_s)
+        house.stage.clock.advance(POLICY.park_s)
 
     assert {len(house.born[str(number)]) for number in range(100, 120)} == {1}
     assert len(house.born["7"]) > 30
+    assert len(house.stage.letters) > 5
     assert house.stage.endings == []
 
 
@@ -202,7 +226,7 @@ async def test_one_that_cannot_be_constructed_is_tried_again_and_harms_nobody(
     assert await house.cells.address("8").ask(Note("well")) == 1
 
     house.broken.clear()
-    house.stage.clock.advance(LIMITS.backoff_cap_s)
+    house.stage.clock.advance(POLICY.backoff_cap_s)
 
     assert await asked == 1
     assert house.stage.endings == []
@@ -262,7 +286,7 @@ async def test_children_stop_side_by_side_within_one_deadline(house: House) -> N
     supervisor.stop()
     await until(lambda: len(house.stage.clock.timers) == len(gates))
 
-    house.stage.clock.advance(LIMITS.shutdown_s)
+    house.stage.clock.advance(POLICY.shutdown_s)
     await supervisor.wait_ended()
 
     assert house.stage.clock.timers == []

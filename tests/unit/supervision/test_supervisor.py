@@ -12,23 +12,18 @@ from actors.runtime.actor import AsyncioActor
 from actors.runtime.address import Address
 from actors.runtime.messages import ChildEnded, RestartDue
 from actors.runtime.replies import Unavailable
-from supervisors.engine.child import Child, ChildSpec, Restart
-from supervisors.engine.policy import Exceeded, RestartLimits
-from supervisors.engine.supervisor import GaveUp, Hosted, Supervisor
+from supervisors.engine.child import Child, ChildSpec, Hosted
+from supervisors.engine.nursery import GaveUp
+from supervisors.engine.policy import Exceeded, Policy, SupervisorSpec
+from supervisors.engine.strategies import Restart
+from supervisors.engine.supervisor import Supervisor
 from tests.clock import turn, until
 from tests.puppets import Bug, Do, Gate, Note, Puppet, Stage, Work, fail, nothing
 
 Logs = list[dict[str, Any]]
 SOURCE = random.Random(0)  # noqa: S311 - spreads retries
 #: A back-off without chance: the ceiling is the delay's upper bound, and tests pass all of it.
-LIMITS = RestartLimits(
-    max_restarts=2,
-    window_s=600,
-    backoff_base_s=1,
-    backoff_cap_s=8,
-    exceeded=Exceeded.ESCALATE,
-    shutdown_s=5,
-)
+POLICY = Policy(max_restarts=2, window_s=600, backoff_base_s=1, backoff_cap_s=8, shutdown_s=5)
 
 
 @dataclass
@@ -40,6 +35,13 @@ class Office:
     notes: dict[str, list[str]] = field(default_factory=dict)
     actors: dict[str, list[Puppet]] = field(default_factory=dict)
     hosted: list[Hosted] = field(default_factory=list)
+    policy: Policy = POLICY
+    exceeded: Exceeded = Exceeded.ESCALATE
+    lives: list[Supervisor] = field(default_factory=list)
+
+    def planned(self) -> bool:
+        """Whether a restart is going to happen."""
+        return any(child.restart_timer for child in self.lives[-1].children.values())
 
     def hire(
         self,
@@ -47,7 +49,6 @@ class Office:
         *,
         prepare: Work[Any] = nothing,
         finish: Work[Any] = nothing,
-        limits: RestartLimits = LIMITS,
         restart: Restart = Restart.PERMANENT,
         starts: Callable[[], None] = lambda: None,
     ) -> Address:
@@ -68,13 +69,15 @@ class Office:
             actors.append(Puppet(seen, prepare=begin, finish=end))
             return actors[-1]
 
-        spec = ChildSpec(name=name, start=start, limits=limits, restart=restart)
+        spec = ChildSpec(name=name, start=start, restart=restart)
         self.hosted.append(Hosted.of(spec, bound=10))
-        return self.hosted[-1].address(self.stage.surroundings)
+        return self.hosted[-1].address(self.stage.clock)
 
     def supervisor(self) -> Supervisor:
         """Make a supervisor of all that were hired."""
-        return Supervisor(self.hosted, self.stage.surroundings, SOURCE)
+        spec = SupervisorSpec(policy=lambda: self.policy, exceeded=self.exceeded)
+        self.lives.append(Supervisor(self.hosted, spec, self.stage.surroundings, SOURCE))
+        return self.lives[-1]
 
     async def open(self) -> Supervisor:
         """Start it."""
@@ -83,18 +86,30 @@ class Office:
         await supervisor.started
         return supervisor
 
-    async def crash(self, name: str, address: Address) -> None:
+    async def crash(self, name: str) -> None:
         """Let a child crash, and wait until its supervisor has dealt with it."""
-        address.tell(Do(fail))
+        self.actors[name][-1].kill(Bug())
         await self.actors[name][-1].wait_ended()
-        await until(lambda: self.stage.clock.timers or self.stage.endings)
+        await until(lambda: self.planned() or self.lives[-1].actor_stopped.is_set())
 
-    async def crash_and_return(self, name: str, address: Address) -> None:
+    async def crash_and_return(self, name: str) -> None:
         """Let a child crash and come back."""
         incarnations = len(self.actors[name])
-        await self.crash(name, address)
-        self.stage.clock.advance(LIMITS.backoff_cap_s)
+        await self.crash(name)
+        self.stage.clock.advance(POLICY.backoff_cap_s)
         await until(lambda: len(self.actors[name]) > incarnations)
+
+
+def failing_once() -> Work[None]:
+    """Work that is a mistake the first time and none the second."""
+    tries: list[int] = []
+
+    async def work(actor: Puppet) -> None:
+        tries.append(1)
+        if len(tries) == 1:
+            await fail(actor)
+
+    return work
 
 
 @pytest.fixture
@@ -148,9 +163,9 @@ async def test_a_child_past_its_deadline_is_cancelled_and_the_rest_stop_in_order
     stubborn.tell(Do(gate))
     await gate.reached.wait()
     supervisor.stop()
-    await until(lambda: office.stage.clock.delays == [LIMITS.shutdown_s])
+    await until(lambda: office.stage.clock.delays == [POLICY.shutdown_s])
 
-    office.stage.clock.advance(LIMITS.shutdown_s)
+    office.stage.clock.advance(POLICY.shutdown_s)
     await supervisor.wait_ended()
 
     assert office.diary == ["+first", "+stubborn", "-first"]
@@ -206,9 +221,9 @@ async def test_a_killed_supervisor_stops_its_children_in_order(office: Office) -
 
 
 async def test_a_restart_that_is_due_does_not_outlive_the_supervisor(office: Office) -> None:
-    clerk = office.hire("clerk")
+    office.hire("clerk")
     supervisor = await office.open()
-    await office.crash("clerk", clerk)
+    await office.crash("clerk")
 
     supervisor.stop()
     await supervisor.wait_ended()
@@ -234,7 +249,7 @@ async def test_a_crashed_child_comes_back_and_its_siblings_notice_nothing(
     clerk, other = office.hire("clerk"), office.hire("other")
     await office.open()
 
-    await office.crash_and_return("clerk", clerk)
+    await office.crash_and_return("clerk")
 
     assert await clerk.ask(Note("back")) == 1
     assert len(office.actors["clerk"]) == 2
@@ -244,11 +259,11 @@ async def test_a_crashed_child_comes_back_and_its_siblings_notice_nothing(
 
 
 async def test_a_restart_waits_for_its_back_off(office: Office) -> None:
-    clerk = office.hire("clerk")
+    office.hire("clerk")
     await office.open()
-    await office.crash("clerk", clerk)
+    await office.crash("clerk")
     [delay] = office.stage.clock.delays
-    assert 0 < delay <= LIMITS.backoff_base_s
+    assert 0 < delay <= POLICY.backoff_base_s
 
     office.stage.clock.advance(delay / 2)
     await turn()
@@ -261,13 +276,13 @@ async def test_a_restart_waits_for_its_back_off(office: Office) -> None:
 async def test_what_waited_is_handled_after_the_restart_in_order(office: Office) -> None:
     clerk = office.hire("clerk")
     await office.open()
-    clerk.tell(Do(fail))
+    clerk.tell(Do(failing_once()))
     for text in "abc":
         clerk.tell(Note(text))
-    await until(lambda: office.stage.clock.timers)
+    await until(office.planned)
     clerk.tell(Note("d"))
 
-    office.stage.clock.advance(LIMITS.backoff_cap_s)
+    office.stage.clock.advance(POLICY.backoff_cap_s)
 
     await until(lambda: office.notes["clerk"] == ["a", "b", "c", "d"])
 
@@ -283,14 +298,14 @@ async def test_a_crash_in_prepare_is_tried_again_and_siblings_start_all_the_same
     other = office.hire("other")
     await office.open()
     assert await other.ask(Note("well")) == 1
-    await until(lambda: office.stage.clock.timers)
+    await until(office.planned)
 
-    office.stage.clock.advance(LIMITS.backoff_cap_s)
+    office.stage.clock.advance(POLICY.backoff_cap_s)
 
     assert await clerk.ask(Note("well")) == 1
 
 
-async def test_a_constructor_that_fails_spends_the_childs_limits_and_nobody_elses(
+async def test_a_constructor_that_fails_is_a_crash_of_that_child_alone(
     office: Office, logs: Logs
 ) -> None:
     attempts: list[int] = []
@@ -304,10 +319,10 @@ async def test_a_constructor_that_fails_spends_the_childs_limits_and_nobody_else
     other = office.hire("other")
     await office.open()
     assert await other.ask(Note("well")) == 1
-    await until(lambda: office.stage.clock.timers)
+    await until(office.planned)
     asked = asyncio.ensure_future(clerk.ask(Note("waits")))
 
-    office.stage.clock.advance(LIMITS.backoff_cap_s)
+    office.stage.clock.advance(POLICY.backoff_cap_s)
 
     assert await asked == 1
     [crash] = [log for log in logs if log["event"] == "actor_crashed"]
@@ -320,8 +335,8 @@ async def test_a_permanent_child_comes_back_from_every_end(office: Office, kill:
     await office.open()
 
     (office.actors["clerk"][0].kill if kill else office.actors["clerk"][0].stop)()
-    await until(lambda: office.stage.clock.timers)
-    office.stage.clock.advance(LIMITS.backoff_cap_s)
+    await until(office.planned)
+    office.stage.clock.advance(POLICY.backoff_cap_s)
 
     assert await clerk.ask(Note("back")) == 1
 
@@ -332,7 +347,8 @@ async def test_a_transient_child_that_stops_in_order_stays_away(office: Office) 
 
     office.actors["temp"][0].stop()
 
-    await until(lambda: "temp" not in supervisor.children)
+    await until(lambda: supervisor.children["temp"].settled == 1)
+    assert supervisor.children["temp"].down()
     assert office.stage.clock.timers == []
 
 
@@ -344,9 +360,9 @@ async def test_a_transient_child_comes_back_from_a_crash(office: Office, kill: b
     if kill:
         office.actors["temp"][0].kill()
     else:
-        temp.tell(Do(fail))
-    await until(lambda: office.stage.clock.timers)
-    office.stage.clock.advance(LIMITS.backoff_cap_s)
+        temp.tell(Do(failing_once()))
+    await until(office.planned)
+    office.stage.clock.advance(POLICY.backoff_cap_s)
 
     assert await temp.ask(Note("back")) == 1
 
@@ -355,7 +371,7 @@ async def test_a_crash_is_logged_with_its_story(office: Office, logs: Logs) -> N
     clerk = office.hire("clerk")
     await office.open()
     clerk.tell(Do(fail, operation_id="tap-7"))
-    await until(lambda: office.stage.clock.timers)
+    await until(office.planned)
 
     [crash] = [log for log in logs if log["event"] == "actor_crashed"]
 
@@ -379,9 +395,9 @@ async def test_a_mistake_in_finish_is_logged_although_the_supervisor_is_stopping
 
 
 async def test_a_note_about_an_incarnation_that_is_gone_changes_nothing(office: Office) -> None:
-    clerk = office.hire("clerk")
+    office.hire("clerk")
     supervisor = await office.open()
-    await office.crash_and_return("clerk", clerk)
+    await office.crash_and_return("clerk")
     child: Child = supervisor.children["clerk"]
     living = child.actor
 
@@ -391,7 +407,7 @@ async def test_a_note_about_an_incarnation_that_is_gone_changes_nothing(office: 
     await supervisor.on_restart_due(RestartDue(child="a stranger", incarnation=1))
 
     assert child.actor is living
-    assert office.stage.clock.timers == []
+    assert not office.planned()
 
 
 # Failing
@@ -401,17 +417,17 @@ async def test_too_many_crashes_fail_the_supervisor_and_siblings_stop_in_reverse
     office: Office, logs: Logs
 ) -> None:
     office.hire("first")
-    clerk = office.hire("clerk")
+    office.hire("clerk")
     office.hire("third")
     await office.open()
-    for _ in range(LIMITS.max_restarts):
-        await office.crash_and_return("clerk", clerk)
+    for _ in range(POLICY.max_restarts):
+        await office.crash_and_return("clerk")
 
-    await office.crash("clerk", clerk)
+    await office.crash("clerk")
 
     await until(lambda: office.stage.endings)
     assert isinstance(office.stage.endings[0].error, GaveUp)
-    assert str(office.stage.endings[0].error) == "clerk exceeded its restart limits"
+    assert str(office.stage.endings[0].error) == "clerk: too many restarts"
     assert [entry for entry in office.diary if entry.startswith("-")] == ["-third", "-first"]
     assert [log["event"] for log in logs if log["log_level"] == "critical"] == [
         "supervisor_gave_up"
@@ -419,12 +435,12 @@ async def test_too_many_crashes_fail_the_supervisor_and_siblings_stop_in_reverse
 
 
 async def test_one_that_keeps_trying_never_fails_its_supervisor(office: Office) -> None:
-    limits = replace(LIMITS, exceeded=Exceeded.KEEP_TRYING)
-    clerk = office.hire("clerk", limits=limits)
+    office.exceeded = Exceeded.KEEP_TRYING
+    clerk = office.hire("clerk")
     await office.open()
 
-    for _ in range(5 * LIMITS.max_restarts):
-        await office.crash_and_return("clerk", clerk)
+    for _ in range(5 * POLICY.max_restarts):
+        await office.crash_and_return("clerk")
 
     assert await clerk.ask(Note("back")) == 1
     assert office.stage.endings == []
@@ -441,7 +457,7 @@ async def test_a_restarted_supervisor_loses_no_message_of_its_children(office: O
     await turn()
 
     first.kill()
-    await until(lambda: LIMITS.shutdown_s in office.stage.clock.delays)  # the clerk is to stop
+    await until(lambda: POLICY.shutdown_s in office.stage.clock.delays)  # the clerk is to stop
     gate.open.set()
     await first.wait_ended()
     assert not asked.done()
@@ -457,32 +473,28 @@ async def test_what_a_failed_supervisor_had_to_hear_does_not_confuse_the_next_on
 ) -> None:
     """The ends of the children it stopped must not be taken for ends of the new ones."""
     upper = Office(office.stage)
-    clerk = office.hire("clerk", limits=replace(LIMITS, max_restarts=0))
+    office.policy = replace(POLICY, max_restarts=0)
+    clerk = office.hire("clerk")
     sibling = office.hire("sibling")
-    lives: list[Supervisor] = []
-
-    def start() -> AsyncioActor:
-        lives.append(office.supervisor())
-        return lives[-1]
-
-    upper.hosted.append(Hosted.of(ChildSpec(name="office", start=start, limits=LIMITS)))
+    upper.hosted.append(Hosted.of(ChildSpec(name="office", start=office.supervisor)))
     await upper.open()
     assert await sibling.ask(Note("one")) == 1
 
-    clerk.tell(Do(fail))
-    await until(lambda: lives[0].actor_stopped.is_set() and office.stage.clock.timers)
-    upper.stage.clock.advance(LIMITS.backoff_cap_s)
+    clerk.tell(Do(failing_once()))
+    await until(lambda: office.lives[0].actor_stopped.is_set() and upper.planned())
+    upper.stage.clock.advance(POLICY.backoff_cap_s)
 
     assert await clerk.ask(Note("back")) == 1
     assert await sibling.ask(Note("two")) == 2
-    upper.stage.clock.advance(LIMITS.backoff_cap_s)
+    upper.stage.clock.advance(POLICY.backoff_cap_s)
     assert await sibling.ask(Note("three")) == 3
     assert len(office.actors["sibling"]) == 2
-    assert office.stage.clock.timers == []
+    assert not office.planned()
 
 
 async def test_the_end_of_the_top_is_logged(office: Office, logs: Logs) -> None:
-    clerk = office.hire("clerk", limits=replace(LIMITS, max_restarts=0))
+    office.policy = replace(POLICY, max_restarts=0)
+    clerk = office.hire("clerk")
     root = office.supervisor()
     root.begin_life("root")
     await root.started

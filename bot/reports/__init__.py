@@ -1,0 +1,1 @@
+"""What operators read: pure. Blocks of figures speak the command line's words in every language."""

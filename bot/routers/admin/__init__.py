@@ -1,0 +1,1 @@
+"""What owners can see and do; for everybody else it is not there."""

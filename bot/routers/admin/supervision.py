@@ -1,0 +1,20 @@
+"""The operators' way in: who may, and what they hear when it cannot be."""
+
+from aiogram import F, Router
+
+from bot.middlewares import OperatorMiddleware
+from bot.routers.admin.actors import actors_router
+from bot.routers.admin.letters import letters_router
+from bot.routers.admin.policy import policy_router
+
+
+def supervision_router(admins: tuple[int, ...], unanswered: tuple[type[Exception], ...]) -> Router:
+    """`/policy`, `/actors`, `/actor`, `/dl` and their buttons; nobody else's text gets in."""
+    router = Router(name="supervision")
+    # A forwarded message is somebody else's words: it must not act by an owner's hand.
+    router.message.filter(F.from_user.id.in_(admins), F.forward_origin.is_(None))
+    router.callback_query.filter(F.from_user.id.in_(admins))
+    for observer in (router.message, router.callback_query):
+        observer.middleware(OperatorMiddleware(unanswered))
+    router.include_routers(policy_router(), actors_router(), letters_router())
+    return router

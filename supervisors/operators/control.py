@@ -1,0 +1,294 @@
+"""The control socket: operations over HTTP on a unix socket that only this user can open.
+
+Who asks is what the kernel says of the other end, not what the request says.
+"""
+
+import asyncio
+import json
+import pwd
+import socket
+import struct
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import asdict, is_dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import structlog
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from actors.runtime.actor import AsyncioActor
+from actors.runtime.replies import Unavailable
+from bot.ports import OperationRefused
+from storage.errors import StorageUnavailable
+from supervisors.operators.operations import LiveOperations
+from supervisors.operators.socket_path import CONTROL_SOCKET, short_path
+
+log = structlog.get_logger(__name__)
+
+#: Enough for a reason in words.
+LARGEST_BODY = 16_384
+CREDENTIALS = struct.Struct("3i")
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Wish(BaseModel):
+    """What a request's body holds."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    reason: str = Field(default="", max_length=500)
+
+
+class ActorWish(Wish):
+    """Do something to an actor."""
+
+    name: str = Field(max_length=200)
+    action: str = Field(pattern="^(suspend|resume|restart)$")
+    at_once: bool = False
+
+
+class PolicyWish(Wish):
+    """Change a policy, or see what a change would have done."""
+
+    key: str = Field(max_length=100)
+    value: str = Field(max_length=100)
+    revert_after_s: float | None = Field(default=None, gt=0)
+    dry_run: bool = False
+
+
+class UndoWish(Wish):
+    """Take a change back; the newest one when none is named."""
+
+    id: int | None = None
+
+
+class LetterWish(Wish):
+    """Decide about a dead letter."""
+
+    action: str = Field(pattern="^(retry|drop)$")
+
+
+class ControlActor(AsyncioActor):
+    """Serves the control socket as long as it lives."""
+
+    def __init__(self, operations: LiveOperations, data_dir: Path) -> None:
+        super().__init__()
+        self.operations = operations
+        self.data_dir = data_dir
+        self._runner: web.AppRunner | None = None
+        self._inode = 0
+
+    async def prepare(self) -> None:
+        """Open the socket; one that another life left behind is replaced."""
+        self._runner = web.AppRunner(control_app(self.operations), access_log=None)
+        await self._runner.setup()
+        listener = listen_on(self.data_dir)
+        self._inode = (self.data_dir / CONTROL_SOCKET).stat().st_ino
+        await web.SockSite(self._runner, listener, shutdown_timeout=1.0).start()
+
+    async def finish(self) -> None:
+        """Close it."""
+        await self._close()
+
+    async def abandon(self) -> None:
+        """Close it."""
+        await self._close()
+
+    async def _close(self) -> None:
+        runner, self._runner = self._runner, None
+        if runner is None:
+            return
+        await runner.cleanup()
+        path = self.data_dir / CONTROL_SOCKET
+        with suppress(OSError):  # another back-end has put its own in this place
+            if path.stat().st_ino == self._inode:
+                path.unlink()
+
+
+def listen_on(data_dir: Path) -> socket.socket:
+    """A socket in this folder, which is in its place only when it can be used."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    draft = f"{CONTROL_SOCKET}.new"
+    (data_dir / draft).unlink(missing_ok=True)
+    with short_path(data_dir, draft) as path:
+        listener.bind(path)
+    (data_dir / draft).chmod(0o600)
+    listener.listen(16)
+    listener.setblocking(False)
+    (data_dir / draft).rename(data_dir / CONTROL_SOCKET)
+    return listener
+
+
+def control_app(operations: LiveOperations) -> web.Application:
+    """The application behind the socket."""
+    app = web.Application(middlewares=[_refusals], client_max_size=LARGEST_BODY)
+    routes = _Routes(operations)
+    app.add_routes(
+        [
+            web.get("/tree", routes.tree),
+            web.get("/actor", routes.look),
+            web.post("/actor", routes.act),
+            web.get("/policy", routes.policies),
+            web.post("/policy", routes.set_policy),
+            web.post("/policy/undo", routes.undo_policy),
+            web.get("/policy/history", routes.history),
+            web.get("/events", routes.events),
+            web.get("/dead-letters", routes.letters),
+            web.get(r"/dead-letters/{id:\d{1,18}}", routes.letter),
+            web.post(r"/dead-letters/{id:\d{1,18}}", routes.decide),
+        ]
+    )
+    return app
+
+
+class _Routes:
+    """One method a route."""
+
+    def __init__(self, operations: LiveOperations) -> None:
+        self.operations = operations
+
+    async def tree(self, request: web.Request) -> web.Response:
+        return _json(self.operations.tree(_number(request, "shown", 20, 10_000)))
+
+    async def look(self, request: web.Request) -> web.Response:
+        return _json(self.operations.look(request.query.get("name", "")))
+
+    async def act(self, request: web.Request) -> web.Response:
+        wish = await _body(request, ActorWish)
+        who = operator_of(request)
+        match wish.action:
+            case "suspend":
+                await self.operations.suspend(wish.name, who, wish.reason)
+            case "resume":
+                await self.operations.resume(wish.name, who, wish.reason)
+            case _:
+                await self.operations.restart(wish.name, who, wish.reason, at_once=wish.at_once)
+        return _json({})
+
+    async def policies(self, _: web.Request) -> web.Response:
+        found = self.operations.policies()
+        return _json({"policies": [{**asdict(one), "changed": one.changed} for one in found]})
+
+    async def set_policy(self, request: web.Request) -> web.Response:
+        wish = await _body(request, PolicyWish)
+        if wish.dry_run:
+            return _json(await self.operations.try_policy(wish.key, wish.value))
+        changed = await self.operations.set_policy(
+            wish.key,
+            wish.value,
+            operator_of(request),
+            wish.reason,
+            revert_after_s=wish.revert_after_s,
+        )
+        return _json(changed)
+
+    async def undo_policy(self, request: web.Request) -> web.Response:
+        wish = await _body(request, UndoWish)
+        change_id = wish.id
+        if change_id is None:
+            newest = await self.operations.policy_history(1)
+            if not newest:
+                raise OperationRefused("no policy was changed yet")
+            change_id = newest[0].id
+        undone = await self.operations.undo_policy(change_id, operator_of(request), wish.reason)
+        return _json(undone)
+
+    async def history(self, request: web.Request) -> web.Response:
+        limit = _number(request, "limit", 20, 1_000)
+        return _json({"changes": await self.operations.policy_history(limit)})
+
+    async def events(self, request: web.Request) -> web.Response:
+        limit = _number(request, "limit", 50, 1_000)
+        found = await self.operations.events(limit, request.query.get("actor") or None)
+        return _json({"events": found})
+
+    async def letters(self, request: web.Request) -> web.Response:
+        limit = _number(request, "limit", 50, 1_000)
+        return _json({"dead_letters": await self.operations.dead_letters(limit)})
+
+    async def letter(self, request: web.Request) -> web.Response:
+        return _json(await self.operations.dead_letter(_id(request)))
+
+    async def decide(self, request: web.Request) -> web.Response:
+        wish = await _body(request, LetterWish)
+        who = operator_of(request)
+        if wish.action == "retry":
+            outcome = await self.operations.retry_dead_letter(_id(request), who)
+        else:
+            await self.operations.drop_dead_letter(_id(request), who, wish.reason)
+            outcome = "dropped"
+        return _json({"outcome": outcome})
+
+
+def operator_of(request: web.Request) -> str:
+    """Who is at the other end, by the kernel's word."""
+    peer = request.transport.get_extra_info("socket") if request.transport else None
+    if peer is None:
+        return "os:unknown"
+    raw = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size)
+    uid = CREDENTIALS.unpack(raw)[1]
+    try:
+        return f"os:{pwd.getpwuid(uid).pw_name}"
+    except KeyError:
+        return f"os:{uid}"
+
+
+@web.middleware
+async def _refusals(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Whatever is wrong becomes a line that a person can act on."""
+    try:
+        return await handler(request)
+    except OperationRefused as refusal:
+        return _error(400, str(refusal))
+    except (StorageUnavailable, Unavailable) as outage:
+        return _error(503, f"not now: {outage}")
+    except web.HTTPException as error:
+        return _error(error.status, error.reason)
+    except asyncio.CancelledError:
+        raise
+    except Exception:  # the outermost edge: an operator hears that it was a bug
+        log.exception("control_failed", path=request.path)
+        return _error(500, "a bug; the log of the back-end says more")
+
+
+async def _body(request: web.Request, model: type[Any]) -> Any:
+    try:
+        return model.model_validate_json(await request.read() or b"{}")
+    except ValidationError as error:
+        fault = error.errors()[0]
+        place = ".".join(str(part) for part in fault["loc"]) or "the request"
+        raise OperationRefused(f"{place}: {fault['msg']}") from None
+
+
+def _id(request: web.Request) -> int:
+    return int(request.match_info["id"])
+
+
+def _number(request: web.Request, name: str, default: int, most: int) -> int:
+    text = request.query.get(name, str(default))
+    if not text.isdecimal() or not 1 <= int(text) <= most:
+        raise OperationRefused(f"{name}: a number from 1 to {most}")
+    return int(text)
+
+
+def _error(status: int, text: str) -> web.Response:
+    return web.json_response({"error": text}, status=status)
+
+
+def _json(content: Any) -> web.Response:
+    return web.json_response(content, dumps=lambda value: json.dumps(value, default=_plain))
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, UUID):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} is not JSON")

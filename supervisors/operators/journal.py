@@ -1,0 +1,249 @@
+"""Everything that happened in the tree, in the database: kept in memory while that is away.
+
+Traceback and reason are redacted here, before they reach a table or a chat.
+"""
+
+import traceback
+import uuid
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from itertools import islice
+from types import GenericAlias
+from typing import Any
+
+import structlog
+from pydantic import ConfigDict, TypeAdapter
+from pydantic_core import PydanticSerializationError
+
+from actors.runtime.actor import AsyncioActor
+from actors.runtime.clock import Clock
+from actors.runtime.events import DeadLetter, Event, EventKind
+from actors.runtime.messages import Tick
+from config.logging import redacted
+from storage.errors import StorageUnavailable
+from storage.operations import OperatorRecords
+from storage.rows import AlertDraft, EventDraft, LetterDraft
+
+log = structlog.get_logger(__name__)
+
+#: The kind of this actor's address.
+JOURNAL = "journal"
+
+#: What waits for the database at most; more is counted and only in the log.
+MOST_WAITING = 10_000
+#: Written in one transaction at most.
+BATCH = 500
+SCAN_INTERVAL_S = 1.0
+PRUNE_INTERVAL_S = 3_600.0
+#: The same alert about the same actor is not repeated within so long, seconds.
+ALERT_INTERVAL_S = 900.0
+#: Who takes a change back when its time is over.
+TIMER = "timer"
+#: What owners are told about, and which details.
+ALERTS: Mapping[EventKind, tuple[str, tuple[str, ...]]] = {
+    EventKind.PARKED: ("alert-parked", ("for_s",)),
+    EventKind.STORM: ("alert-storm", ("children",)),
+    EventKind.RESTARTING: ("alert-keeps-failing", ("restarts",)),
+    EventKind.GAVE_UP: ("alert-gave-up", ()),
+    EventKind.QUARANTINED: ("alert-set-aside", ("message", "attempts")),
+    EventKind.POLICY_CHANGED: ("alert-policy-reverted", ("old", "new")),
+}
+#: Bytes of a message as JSON; uuids and times as text.
+CODEC = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
+
+
+Draft = EventDraft | LetterDraft | AlertDraft
+
+
+class Journal:
+    """An `Observer` that forgets nothing which the database has not got."""
+
+    def __init__(self, clock: Clock, owners: Sequence[int]) -> None:
+        #: Called when there is something to write.
+        self.wake: Callable[[], None] = lambda: None
+        self._clock = clock
+        self._owners = owners
+        # So that alerts of two lives of the program differ.
+        self._life = uuid.uuid4().hex[:8]
+        #: What is not written yet, each with the moment at which it happened.
+        self._waiting: deque[tuple[float, Draft]] = deque()
+        self._alerted: dict[tuple[str, str], float] = {}
+
+    def event(self, event: Event) -> None:
+        """See `Observer`."""
+        self._keep(event.at, event_draft(event))
+        self._alert(event)
+        self.wake()
+
+    def dead_letter(self, letter: DeadLetter) -> None:
+        """See `Observer`."""
+        self._keep(letter.at, letter_draft(letter))
+        self.wake()
+
+    async def flush(self, records: OperatorRecords) -> None:
+        """Write what waits. What was written before, its answer lost, is not written twice.
+
+        Raises:
+            StorageUnavailable: an outage; it waits on.
+        """
+        size = BATCH
+        while self._waiting:
+            batch = list(islice(self._waiting, size))
+            try:
+                await self._write(records, batch)
+            except StorageUnavailable:
+                raise
+            except Exception:  # a draft that cannot be written must not hold up all others
+                if len(batch) > 1:
+                    size = 1
+                    continue
+                log.exception("journal_entry_lost")
+            for _ in batch:
+                self._waiting.popleft()
+
+    async def _write(self, records: OperatorRecords, batch: list[tuple[float, Draft]]) -> None:
+        now = self._clock.now()
+        # Only PostgreSQL's clock says when it was; ours says how long ago.
+        drafts = [
+            draft if isinstance(draft, AlertDraft) else replace(draft, age_s=max(0.0, now - at))
+            for at, draft in batch
+        ]
+        await records.record(
+            [draft for draft in drafts if isinstance(draft, EventDraft)],
+            [draft for draft in drafts if isinstance(draft, LetterDraft)],
+            [draft for draft in drafts if isinstance(draft, AlertDraft)],
+        )
+
+    def _keep(self, at: float, draft: Draft) -> None:
+        if len(self._waiting) >= MOST_WAITING:
+            log.error("journal_is_full", lost=type(draft).__name__)
+            return
+        self._waiting.append((at, draft))
+
+    def _alert(self, event: Event) -> None:
+        found = alert_of(event)
+        if found is None:
+            return
+        text_id, arguments = found
+        last = self._alerted.get((text_id, event.actor))
+        if last is not None and event.at - last < ALERT_INTERVAL_S:
+            return
+        self._alerted = {
+            key: at for key, at in self._alerted.items() if event.at - at < ALERT_INTERVAL_S
+        }
+        self._alerted[text_id, event.actor] = event.at
+        for owner in self._owners:
+            key = f"{text_id}:{event.actor}:{self._life}:{event.at:.3f}:{owner}"
+            alert = AlertDraft(dedupe_key=key, owner=owner, text_id=text_id, arguments=arguments)
+            self._keep(event.at, alert)
+
+
+class JournalActor(AsyncioActor):
+    """Writes the journal."""
+
+    def __init__(self, journal: Journal, records: OperatorRecords) -> None:
+        super().__init__()
+        self.journal = journal
+        self.records = records
+
+    async def prepare(self) -> None:
+        """Write what waits, at once and at every interval."""
+        self.spawn(self._scan(), "scan")
+        self.spawn(self._forget(), "forget")
+
+    async def on_tick(self, message: Tick) -> None:
+        """Write what waits."""
+        del message
+        with suppress(StorageUnavailable):  # the next scan tries again
+            await self.journal.flush(self.records)
+
+    async def finish(self) -> None:
+        """The last words of the tree."""
+        with suppress(StorageUnavailable):
+            await self.journal.flush(self.records)
+
+    async def _scan(self) -> None:
+        while True:
+            self.wake_self()
+            await self.clock.sleep(SCAN_INTERVAL_S)
+
+    async def _forget(self) -> None:
+        while True:
+            with suppress(StorageUnavailable):
+                await self.records.prune()
+            await self.clock.sleep(PRUNE_INTERVAL_S)
+
+
+def alert_of(event: Event) -> tuple[str, dict[str, str | int]] | None:
+    """What owners are told about an event: the text and its arguments; None for most events."""
+    details = event.details
+    if event.kind is EventKind.RESTARTING and not details["exceeded"]:
+        return None
+    if event.kind is EventKind.POLICY_CHANGED and details["who"] != TIMER:
+        return None  # who changed it knows
+    if event.kind not in ALERTS:
+        return None
+    text_id, names = ALERTS[event.kind]
+    told = {name: _short(details[name]) for name in names}
+    return text_id, {"actor": event.actor, "reason": redacted(event.reason), **told}
+
+
+def _short(value: Any) -> str | int:
+    return round(value) if isinstance(value, int | float) else str(value)
+
+
+def letter_draft(letter: DeadLetter) -> LetterDraft:
+    """A dead letter as it is kept: the message as JSON, the traceback without secrets."""
+    return LetterDraft(
+        id=uuid.uuid4(),
+        age_s=0.0,
+        correlation_id=letter.correlation_id,
+        operation_id=letter.operation_id,
+        actor=letter.actor,
+        message_type=type(letter.message).__name__,
+        payload=payload_of(letter.message),
+        attempts=letter.attempts,
+        error=type(letter.error).__name__,
+        traceback=redacted("".join(traceback.format_exception(letter.error))),
+    )
+
+
+def payload_of(message: Any) -> dict[str, Any] | None:
+    """A message as JSON; None for one that cannot be."""
+    try:
+        (payload,) = _codec(type(message)).dump_python((message,), mode="json")
+    except PydanticSerializationError:
+        return None
+    return payload if isinstance(payload, dict) else None
+
+
+def message_of(kind: type, payload: Any) -> Any:
+    """A message again.
+
+    Raises:
+        ValueError: the payload is none of this kind; another release wrote it.
+    """
+    (message,) = _codec(kind).validate_python((payload,))
+    return message
+
+
+def _codec(kind: type) -> TypeAdapter[Any]:
+    # In a tuple, because a dataclass takes no configuration from outside.
+    return TypeAdapter(GenericAlias(tuple, (kind,)), config=CODEC)
+
+
+def event_draft(event: Event) -> EventDraft:
+    """An event as it is kept; its age is filled in when it is written."""
+    return EventDraft(
+        id=uuid.uuid4(),
+        age_s=0.0,
+        kind=event.kind,
+        supervisor=event.supervisor,
+        actor=event.actor,
+        incarnation=event.incarnation,
+        reason=redacted(event.reason),
+        details=event.details,
+        correlation_id=event.correlation_id,
+    )

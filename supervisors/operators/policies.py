@@ -1,0 +1,180 @@
+"""The restart policies in force: what the file says, and what operators changed since.
+
+A change is one row in the database first, and in force in the same moment after it.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from actors.runtime.actor import AsyncioActor
+from actors.runtime.events import Event, EventKind, Observer
+from actors.runtime.messages import Request, Tick
+from config.supervision import RestartPolicy, SupervisionPolicies
+from config.tuning import TuningError, parse_value, with_overrides
+from storage.errors import StorageUnavailable
+from storage.operations import OperatorRecords
+from storage.rows import SettingChangeRow, SettingConflict, SettingDraft
+from supervisors.engine.policy import Policy, Strategy
+
+log = structlog.get_logger(__name__)
+
+#: The kind of this actor's address.
+POLICIES = "policies"
+
+#: How often it is looked whether the time of a change is over, seconds.
+LOOK_INTERVAL_S = 1.0
+#: How often all is read anew: somebody may have written to the database, seconds.
+RELOAD_INTERVAL_S = 30.0
+
+
+class PolicyBoard:
+    """The policies of this moment; supervisors ask it at every decision."""
+
+    def __init__(
+        self, defaults: SupervisionPolicies, overrides: Mapping[str, Any] | None = None
+    ) -> None:
+        self.defaults = defaults
+        self.current = defaults
+        self.overrides: dict[str, Any] = {}
+        self._engine: dict[str, Policy] = {}
+        self.apply(overrides or {})
+
+    def policy(self, name: str) -> Callable[[], Policy]:
+        """The policy of this name, now and whenever it is called again."""
+        return lambda: self._engine[name]
+
+    def apply(self, overrides: Mapping[str, Any]) -> None:
+        """Put these values in force instead of the file's, and no others.
+
+        One that another release wrote and this one does not allow is left out, with an error in
+        the log: supervision goes on by the file.
+        """
+        current = self.defaults
+        kept: dict[str, Any] = {}
+        for key, value in sorted(overrides.items()):
+            try:
+                current = with_overrides(current, {key: value})
+            except TuningError as error:
+                log.error("policy_override_refused", key=key, reason=str(error))  # noqa: TRY400
+            else:
+                kept[key] = value
+        self.current, self.overrides = current, kept
+        self._engine = {name: engine_policy(policy) for name, policy in current}
+
+
+def engine_policy(policy: RestartPolicy) -> Policy:
+    """The engine's form of a policy of the operator's file."""
+    values = policy.model_dump()
+    return Policy(**{**values, "strategy": Strategy(values["strategy"])})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetPolicy(Request["SettingChangeRow | SettingConflict | TuningError"]):
+    """Give a setting another value, for good or for a time in seconds."""
+
+    key: str
+    text: str
+    who: str
+    reason: str
+    revert_after_s: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UndoPolicy(Request["SettingChangeRow | SettingConflict | None"]):
+    """Take a change back; None when there is no such change, or it was taken back before."""
+
+    change_id: int
+    who: str
+    reason: str
+
+
+class PolicyActor(AsyncioActor):
+    """Changes policies, one change after the other, and takes back those whose time is over."""
+
+    def __init__(self, board: PolicyBoard, records: OperatorRecords, observer: Observer) -> None:
+        super().__init__()
+        self.board = board
+        self.records = records
+        self.observer = observer
+
+    async def prepare(self) -> None:
+        """Look for changes at once, then at every interval."""
+        self.spawn(self._look(), "look")
+
+    async def on_set_policy(
+        self, message: SetPolicy
+    ) -> SettingChangeRow | SettingConflict | TuningError:
+        """Check, commit, apply."""
+        try:
+            value = parse_value(self.board.current, message.key, message.text)
+        except TuningError as error:
+            return error
+        changed = await self.records.set_setting(
+            SettingDraft(
+                key=message.key,
+                expected_old=self.board.overrides.get(message.key),
+                new=value,
+                actor=message.who,
+                reason=message.reason,
+                revert_after_s=message.revert_after_s,
+            )
+        )
+        await self._reload()
+        if isinstance(changed, SettingChangeRow):
+            self._tell(changed)
+        return changed
+
+    async def on_undo_policy(
+        self, message: UndoPolicy
+    ) -> SettingChangeRow | SettingConflict | None:
+        """Commit, apply."""
+        undone = await self.records.undo_setting(message.change_id, message.who, message.reason)
+        await self._reload()
+        if isinstance(undone, SettingChangeRow):
+            self._tell(undone)
+        return undone
+
+    async def on_tick(self, message: Tick) -> None:
+        """Read everything anew."""
+        del message
+        await self._reload()
+
+    async def _look(self) -> None:
+        waited_s = RELOAD_INTERVAL_S
+        while True:
+            try:
+                reverted = await self.records.revert_due()
+                for change in reverted:
+                    self._tell(change)
+                if reverted or waited_s >= RELOAD_INTERVAL_S:
+                    waited_s = 0.0
+                    self.wake_self()
+            except StorageUnavailable as outage:
+                log.warning("policies_wait", reason=str(outage))
+            await self.clock.sleep(LOOK_INTERVAL_S)
+            waited_s += LOOK_INTERVAL_S
+
+    async def _reload(self) -> None:
+        self.board.apply(await self.records.overrides())
+
+    def _tell(self, change: SettingChangeRow) -> None:
+        old = change.old if change.old is not None else self._of_file(change.key)
+        new = change.new if change.new is not None else self._of_file(change.key)
+        log.warning("policy_changed", key=change.key, old=old, new=new, who=change.actor)
+        self.observer.event(
+            Event(
+                kind=EventKind.POLICY_CHANGED,
+                at=self.clock.now(),
+                supervisor=self.name,
+                actor=change.key,
+                reason=change.reason,
+                details={"old": old, "new": new, "who": change.actor, "change": change.id},
+            )
+        )
+
+    def _of_file(self, key: str) -> Any:
+        section, _, field = key.partition(".")
+        return getattr(getattr(self.board.defaults, section, None), field, None)
