@@ -248,6 +248,7 @@ class AsyncioActor(pykka.Actor):
     async def _run(self) -> None:
         await self.prepare()
         self._settle_started()
+        self._during = "waiting"
         while (envelope := await self._next()) is not None:
             if isinstance(envelope.message, Stop):
                 envelope.settle(None)

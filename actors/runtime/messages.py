@@ -54,3 +54,5 @@ class RestartByHand(Request[bool]):
 
     child: str
     at_once: bool = False
+    who: str = ""
+    reason: str = ""

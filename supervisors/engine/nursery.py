@@ -109,7 +109,7 @@ class Nursery(AsyncioActor):
         child = self.children.get(message.child)
         if child is None:
             return False
-        self.report.by_hand(child.spec.name, child.incarnation, at_once=message.at_once)
+        self.report.by_hand(child.spec.name, child.incarnation, message)
         if message.at_once and child.actor is not None:
             child.actor.kill()
         await self.stop_child(child)

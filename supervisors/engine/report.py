@@ -8,6 +8,7 @@ import structlog
 from actors.runtime.actor import AsyncioActor, Ending
 from actors.runtime.clock import Clock
 from actors.runtime.events import Event, EventKind, Observer
+from actors.runtime.messages import RestartByHand
 from supervisors.engine.restarts import RestartAfter
 
 log = structlog.get_logger("supervision")
@@ -98,10 +99,22 @@ class Reporter:
         )
         self._tell(EventKind.GAVE_UP, self._supervisor.name, reason=f"{child}: {reason}")
 
-    def by_hand(self, child: str, incarnation: int, *, at_once: bool) -> None:
+    def by_hand(self, child: str, incarnation: int, order: RestartByHand) -> None:
         """An operator has a child started anew."""
-        log.warning("actor_restarts_by_hand", supervisor=self._supervisor.name, child=child)
-        self._tell(EventKind.RESTARTED_BY_HAND, child, incarnation, details={"at_once": at_once})
+        log.warning(
+            "actor_restarts_by_hand",
+            supervisor=self._supervisor.name,
+            child=child,
+            who=order.who,
+            reason=order.reason,
+        )
+        self._tell(
+            EventKind.RESTARTED_BY_HAND,
+            child,
+            incarnation,
+            reason=order.reason,
+            details={"at_once": order.at_once, "who": order.who},
+        )
 
     def _tell(
         self,

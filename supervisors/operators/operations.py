@@ -93,7 +93,7 @@ class LiveOperations:
             raise OperationRefused(f"{name} is the top of the tree; restart the program instead")
         supervisor, child = self._find(name)
         await self.records.note_action(who, "actor_restart", name, reason, {"at_once": at_once})
-        order = RestartByHand(child=child.key, at_once=at_once)
+        order = RestartByHand(child=child.key, at_once=at_once, who=who, reason=reason)
         supervisor.actor_inbox.put(Envelope(order, None, None, supervisor.clock.now()))
 
     def policies(self) -> list[Tunable]:
