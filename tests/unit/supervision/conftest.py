@@ -8,12 +8,25 @@ import structlog
 
 from tests.clock import patience
 from tests.puppets import Stage
+from tests.unit.supervision.offices import House, Office
 
 
 @pytest.fixture
 def stage() -> Stage:
     """An empty stage; its clock stands still."""
     return Stage()
+
+
+@pytest.fixture
+def office(stage: Stage) -> Office:
+    """A supervisor of a fixed list, not started yet."""
+    return Office(stage)
+
+
+@pytest.fixture
+async def house(stage: Stage) -> House:
+    """A supervisor of children by key, not started yet."""
+    return House(stage)
 
 
 @pytest.fixture(autouse=True)

@@ -1,72 +1,16 @@
 """Children by key: each one's trouble is its own, and an address outlives whoever answers there."""
 
 import asyncio
-import random
 from collections.abc import MutableMapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
-from actors.runtime.actor import AsyncioActor
 from actors.runtime.address import Address
 from actors.runtime.replies import Unavailable
-from supervisors.engine.dynamic import Cells, DynamicSupervisor
-from supervisors.engine.policy import Exceeded, Policy, Scope, SupervisorSpec
 from tests.clock import turn, until
-from tests.puppets import Bug, Do, Gate, Note, Puppet, Stage, fail, nothing
-
-SOURCE = random.Random(0)  # noqa: S311 - spreads retries
-POLICY = Policy(max_restarts=2, window_s=600, backoff_base_s=1, backoff_cap_s=5, park_s=300)
-
-
-@dataclass
-class House:
-    """Puppets by key; `broken` keys cannot even be constructed."""
-
-    stage: Stage
-    notes: dict[str, list[str]] = field(default_factory=dict)
-    born: dict[str, list[Puppet]] = field(default_factory=dict)
-    broken: set[str] = field(default_factory=set)
-    policy: Policy = POLICY
-
-    def __post_init__(self) -> None:
-        self.cells = Cells("user", self.stage.surroundings)
-
-    def start(self, key: str) -> AsyncioActor:
-        """Make an incarnation."""
-        if key in self.broken:
-            raise Bug
-        self.born.setdefault(key, []).append(Puppet(self.notes.setdefault(key, [])))
-        return self.born[key][-1]
-
-    async def open(self) -> DynamicSupervisor:
-        """Start a supervisor for the cells."""
-        spec = SupervisorSpec(policy=lambda: self.policy, exceeded=Exceeded.PARK, scope=Scope.EACH)
-        surroundings = self.stage.surroundings
-        supervisor = DynamicSupervisor(self.cells, self.start, 3, spec, surroundings, SOURCE)
-        self.stage.play(supervisor, "users")
-        await supervisor.started
-        return supervisor
-
-    async def crash(self, key: str) -> None:
-        """Let somebody crash, and wait until the restart is planned."""
-        if key not in self.born:
-            await self.cells.address(key).ask(Do(nothing))
-        self.born[key][-1].kill(Bug())
-        await until(lambda: self.cells.children[key].restart_timer)
-
-    async def crash_and_return(self, key: str) -> None:
-        """Let somebody crash and come back."""
-        await self.crash(key)
-        lives = len(self.born[key])
-        self.stage.clock.advance(POLICY.backoff_cap_s)
-        await until(lambda: len(self.born[key]) > lives or key not in self.cells.children)
-
-
-@pytest.fixture
-async def house(stage: Stage) -> House:
-    return House(stage)
+from tests.puppets import Bug, Do, Gate, Note, fail
+from tests.unit.supervision.offices import HOUSE_POLICY, House
 
 
 async def test_a_key_has_nobody_until_the_first_message(house: House) -> None:
@@ -116,7 +60,7 @@ async def test_an_address_survives_a_crash_and_what_waits_is_handled(house: Hous
     asked = asyncio.ensure_future(address.ask(Note("waits")))
     await turn()
 
-    house.stage.clock.advance(POLICY.backoff_cap_s)
+    house.stage.clock.advance(HOUSE_POLICY.backoff_cap_s)
 
     assert await asked == 1
     assert len(house.born["7"]) == 2
@@ -126,15 +70,15 @@ async def test_a_user_that_crashes_too_often_is_parked_and_then_starts_afresh(
     house: House,
 ) -> None:
     supervisor = await house.open()
-    for _ in range(POLICY.max_restarts):
+    for _ in range(HOUSE_POLICY.max_restarts):
         await house.crash_and_return("7")
     await house.crash("7")
-    assert house.stage.clock.delays == [POLICY.park_s]
+    assert house.stage.clock.delays == [HOUSE_POLICY.park_s]
     house.cells.address("7").tell(Note("waits"))
 
-    house.stage.clock.advance(POLICY.park_s - 0.001)
+    house.stage.clock.advance(HOUSE_POLICY.park_s - 0.001)
     await turn()
-    assert len(house.born["7"]) == POLICY.max_restarts + 1
+    assert len(house.born["7"]) == HOUSE_POLICY.max_restarts + 1
     house.stage.clock.advance(0.001)
 
     await until(lambda: house.notes["7"] == ["waits"])
@@ -145,7 +89,7 @@ async def test_a_user_that_crashes_too_often_is_parked_and_then_starts_afresh(
 async def test_who_asks_a_parked_one_is_told_at_once_and_a_tell_waits(house: House) -> None:
     await house.open()
     address = house.cells.address("7")
-    for _ in range(POLICY.max_restarts):
+    for _ in range(HOUSE_POLICY.max_restarts):
         await house.crash_and_return("7")
     await house.crash("7")
     address.tell(Note("waits"))
@@ -153,7 +97,7 @@ async def test_who_asks_a_parked_one_is_told_at_once_and_a_tell_waits(house: Hou
     with pytest.raises(Unavailable, match="user/7 is left alone for a while"):
         await address.ask(Note("now?"))
 
-    house.stage.clock.advance(POLICY.park_s)
+    house.stage.clock.advance(HOUSE_POLICY.park_s)
     await until(lambda: house.notes["7"] == ["waits"])
     assert await address.ask(Note("and again")) == 2
 
@@ -164,7 +108,7 @@ async def test_who_waits_when_one_is_parked_is_told_and_the_message_is_dropped(
     gate = Gate()
     await house.open()
     address = house.cells.address("7")
-    for _ in range(POLICY.max_restarts):
+    for _ in range(HOUSE_POLICY.max_restarts):
         await house.crash_and_return("7")
     address.tell(Do(gate))
     await gate.reached.wait()
@@ -176,14 +120,14 @@ async def test_who_waits_when_one_is_parked_is_told_and_the_message_is_dropped(
     with pytest.raises(Unavailable, match="left alone"):
         await asked
     gate.open.set()
-    house.stage.clock.advance(POLICY.park_s)
+    house.stage.clock.advance(HOUSE_POLICY.park_s)
     await until(lambda: house.cells.children["7"].actor)
     assert await address.ask(Note("after")) == 1
 
 
 async def test_parking_one_is_an_alarm(house: House, logs: list[MutableMapping[str, Any]]) -> None:
     await house.open()
-    for _ in range(POLICY.max_restarts):
+    for _ in range(HOUSE_POLICY.max_restarts):
         await house.crash_and_return("7")
     await house.crash("7")
 
@@ -208,7 +152,7 @@ async def test_a_crash_storm_of_one_child_does_not_hold_up_the_others(house: Hou
         answers = await asyncio.gather(*(other.ask(Note("well")) for other in others))
         assert answers == [round_number] * len(others)
         await until(lambda: house.stage.clock.timers)
-        house.stage.clock.advance(POLICY.park_s)
+        house.stage.clock.advance(HOUSE_POLICY.park_s)
 
     assert {len(house.born[str(number)]) for number in range(100, 120)} == {1}
     assert len(house.born["7"]) > 30
@@ -226,7 +170,7 @@ async def test_one_that_cannot_be_constructed_is_tried_again_and_harms_nobody(
     assert await house.cells.address("8").ask(Note("well")) == 1
 
     house.broken.clear()
-    house.stage.clock.advance(POLICY.backoff_cap_s)
+    house.stage.clock.advance(HOUSE_POLICY.backoff_cap_s)
 
     assert await asked == 1
     assert house.stage.endings == []
@@ -286,7 +230,7 @@ async def test_children_stop_side_by_side_within_one_deadline(house: House) -> N
     supervisor.stop()
     await until(lambda: len(house.stage.clock.timers) == len(gates))
 
-    house.stage.clock.advance(POLICY.shutdown_s)
+    house.stage.clock.advance(HOUSE_POLICY.shutdown_s)
     await supervisor.wait_ended()
 
     assert house.stage.clock.timers == []

@@ -1,120 +1,22 @@
 """A fixed list of children: how they start, are mended, stop, and fail together."""
 
 import asyncio
-import random
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from actors.runtime.actor import AsyncioActor
-from actors.runtime.address import Address
 from actors.runtime.messages import ChildEnded, RestartDue
 from actors.runtime.replies import Unavailable
 from supervisors.engine.child import Child, ChildSpec, Hosted
 from supervisors.engine.nursery import GaveUp
-from supervisors.engine.policy import Exceeded, Policy, SupervisorSpec
+from supervisors.engine.policy import Exceeded
 from supervisors.engine.strategies import Restart
-from supervisors.engine.supervisor import Supervisor
 from tests.clock import turn, until
-from tests.puppets import Bug, Do, Gate, Note, Puppet, Stage, Work, fail, nothing
+from tests.puppets import Bug, Do, Gate, Note, Puppet, fail
+from tests.unit.supervision.offices import POLICY, Office, failing_once
 
 Logs = list[dict[str, Any]]
-SOURCE = random.Random(0)  # noqa: S311 - spreads retries
-#: A back-off without chance: the ceiling is the delay's upper bound, and tests pass all of it.
-POLICY = Policy(max_restarts=2, window_s=600, backoff_base_s=1, backoff_cap_s=8, shutdown_s=5)
-
-
-@dataclass
-class Office:
-    """A supervisor of puppets by name, and a diary of what began and ended, in order."""
-
-    stage: Stage
-    diary: list[str] = field(default_factory=list)
-    notes: dict[str, list[str]] = field(default_factory=dict)
-    actors: dict[str, list[Puppet]] = field(default_factory=dict)
-    hosted: list[Hosted] = field(default_factory=list)
-    policy: Policy = POLICY
-    exceeded: Exceeded = Exceeded.ESCALATE
-    lives: list[Supervisor] = field(default_factory=list)
-
-    def planned(self) -> bool:
-        """Whether a restart is going to happen."""
-        return any(child.restart_timer for child in self.lives[-1].children.values())
-
-    def hire(
-        self,
-        name: str,
-        *,
-        prepare: Work[Any] = nothing,
-        finish: Work[Any] = nothing,
-        restart: Restart = Restart.PERMANENT,
-        starts: Callable[[], None] = lambda: None,
-    ) -> Address:
-        """Add a child to the list."""
-        seen = self.notes.setdefault(name, [])
-        actors = self.actors.setdefault(name, [])
-
-        async def begin(actor: Puppet) -> None:
-            self.diary.append(f"+{name}")
-            await prepare(actor)
-
-        async def end(actor: Puppet) -> None:
-            await finish(actor)
-            self.diary.append(f"-{name}")
-
-        def start() -> AsyncioActor:
-            starts()
-            actors.append(Puppet(seen, prepare=begin, finish=end))
-            return actors[-1]
-
-        spec = ChildSpec(name=name, start=start, restart=restart)
-        self.hosted.append(Hosted.of(spec, bound=10))
-        return self.hosted[-1].address(self.stage.clock)
-
-    def supervisor(self) -> Supervisor:
-        """Make a supervisor of all that were hired."""
-        spec = SupervisorSpec(policy=lambda: self.policy, exceeded=self.exceeded)
-        self.lives.append(Supervisor(self.hosted, spec, self.stage.surroundings, SOURCE))
-        return self.lives[-1]
-
-    async def open(self) -> Supervisor:
-        """Start it."""
-        supervisor = self.supervisor()
-        self.stage.play(supervisor, "office")
-        await supervisor.started
-        return supervisor
-
-    async def crash(self, name: str) -> None:
-        """Let a child crash, and wait until its supervisor has dealt with it."""
-        self.actors[name][-1].kill(Bug())
-        await self.actors[name][-1].wait_ended()
-        await until(lambda: self.planned() or self.lives[-1].actor_stopped.is_set())
-
-    async def crash_and_return(self, name: str) -> None:
-        """Let a child crash and come back."""
-        incarnations = len(self.actors[name])
-        await self.crash(name)
-        self.stage.clock.advance(POLICY.backoff_cap_s)
-        await until(lambda: len(self.actors[name]) > incarnations)
-
-
-def failing_once() -> Work[None]:
-    """Work that is a mistake the first time and none the second."""
-    tries: list[int] = []
-
-    async def work(actor: Puppet) -> None:
-        tries.append(1)
-        if len(tries) == 1:
-            await fail(actor)
-
-    return work
-
-
-@pytest.fixture
-def office(stage: Stage) -> Office:
-    return Office(stage)
 
 
 # Starting and stopping
