@@ -1,6 +1,8 @@
 """No actor ends without its supervisor hearing of it, and nobody who waits is forgotten."""
 
 import asyncio
+from collections.abc import MutableMapping
+from typing import Any
 
 import pytest
 import structlog
@@ -294,6 +296,37 @@ async def test_a_second_kill_ends_an_abandon_that_hangs_and_the_first_error_is_h
     await actor.wait_ended()
 
     assert isinstance(stage.endings[0].error, Bug)
+
+
+async def test_a_hanging_abandon_is_cut_off_at_its_deadline_and_the_supervisor_hears(
+    stage: Stage, logs: list[MutableMapping[str, Any]]
+) -> None:
+    gate = Gate()
+    stage.play(Puppet(abandon=gate)).tell(Do(failing(Bug("first"))))
+    await gate.reached.wait()
+    assert stage.endings == []
+
+    stage.clock.advance(Puppet.abandon_deadline_s or 0)
+
+    await until(lambda: stage.endings)
+    assert str(stage.endings[0].error) == "first"
+    [log] = [log for log in logs if log["event"] == "abandon_hung"]
+    assert (log["actor"], log["after_s"]) == ("puppet", 5.0)
+
+
+async def test_an_abandon_without_a_deadline_takes_as_long_as_it_likes(stage: Stage) -> None:
+    class Stubborn(Puppet):
+        abandon_deadline_s = None
+
+    gate = Gate()
+    stage.play(Stubborn(abandon=gate)).tell(Do(failing(Bug("first"))))
+    await gate.reached.wait()
+    stage.clock.advance(1_000)
+    assert stage.endings == []
+
+    gate.open.set()
+
+    await until(lambda: stage.endings)
 
 
 async def test_a_cancelled_wait_for_the_start_does_not_harm_the_actor(stage: Stage) -> None:

@@ -1,7 +1,7 @@
 """What an operator sees of an actor: what it did and how long that took, never what was said."""
 
 import asyncio
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -145,37 +145,6 @@ async def test_an_inbox_knows_since_when_its_oldest_message_waits(stage: Stage) 
     stage.address(mailbox).tell(Note("b"))
 
     assert mailbox.oldest_at == began
-
-
-async def test_a_hanging_abandon_is_cut_off_at_its_deadline_and_the_supervisor_hears(
-    stage: Stage, logs: list[MutableMapping[str, Any]]
-) -> None:
-    gate = Gate()
-    stage.play(Puppet(abandon=gate)).tell(Do(failing(Bug("first"))))
-    await gate.reached.wait()
-    assert stage.endings == []
-
-    stage.clock.advance(Puppet.abandon_deadline_s or 0)
-
-    await until(lambda: stage.endings)
-    assert str(stage.endings[0].error) == "first"
-    [log] = [log for log in logs if log["event"] == "abandon_hung"]
-    assert (log["actor"], log["after_s"]) == ("puppet", 5.0)
-
-
-async def test_an_abandon_without_a_deadline_takes_as_long_as_it_likes(stage: Stage) -> None:
-    class Stubborn(Puppet):
-        abandon_deadline_s = None
-
-    gate = Gate()
-    stage.play(Stubborn(abandon=gate)).tell(Do(failing(Bug("first"))))
-    await gate.reached.wait()
-    stage.clock.advance(1_000)
-    assert stage.endings == []
-
-    gate.open.set()
-
-    await until(lambda: stage.endings)
 
 
 async def test_a_test_may_look_at_every_message_before_its_handler(stage: Stage) -> None:

@@ -15,9 +15,7 @@ from tests.clock import turn, until
 from tests.puppets import Do, Gate, Note, Puppet, Stage, Work, fail
 
 IDLE_S = 300.0
-POLICY = Policy(
-    max_restarts=6, window_s=60, backoff_base_s=1, backoff_cap_s=5, idle_after_s=IDLE_S
-)
+POLICY = Policy(max_restarts=6, window_s=60, backoff_base_s=1, backoff_cap_s=5, idle_after_s=IDLE_S)
 SPEC = SupervisorSpec(policy=lambda: POLICY, exceeded=Exceeded.PARK, scope=Scope.EACH)
 
 

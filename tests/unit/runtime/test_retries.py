@@ -5,6 +5,7 @@ from collections.abc import MutableMapping
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from actors.runtime.actor import STRIKES, Ending
 from actors.runtime.events import DeadLetter, Event, EventKind
@@ -23,7 +24,7 @@ class Household:
         self.mailbox: Mailbox = stage.mailbox("puppet", bound)
         self.address = stage.address(self.mailbox)
         self.seen: list[str] = []
-        self.actor = Puppet(self.seen)
+        self.actor: Puppet
 
     def begin(self, *, resume_on: tuple[type[Exception], ...] = ()) -> Puppet:
         """The next incarnation."""
@@ -44,8 +45,8 @@ class Household:
         self.begin()
 
 
-@pytest.fixture
-def home(stage: Stage) -> Household:
+@pytest_asyncio.fixture
+async def home(stage: Stage) -> Household:
     """An inbox that nobody reads yet."""
     return Household(stage)
 
@@ -462,10 +463,8 @@ async def test_an_end_by_weather_is_no_strike_against_the_message_in_hand(
         raise Outage
 
     for number in range(1, 6):
-        actor = home.begin()
-        await actor.started
         gate.reached.clear()
-        actor.spawn(beside(), "beside")
+        home.begin().spawn(beside(), "beside")
         if number == 1:
             home.address.tell(Do(gate))
         assert (await home.ended(number)).weather
