@@ -4,6 +4,7 @@ What goes out as HTML is asked for with `html`, which escapes every value put in
 """
 
 import html
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -21,6 +22,10 @@ LOCALES = Path(__file__).parent / "locales"
 MINUTE_S = 60
 HOUR_S = 3600
 DAY_S = 86_400
+
+#: Fluent takes no longer values; in their stead goes a mark that no keyboard makes.
+LONGEST_VALUE = 1_000
+MARK = re.compile("\ue000([^\ue000\ue001]+)\ue001")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,10 +82,10 @@ class Texts:
         shown = {name: self._shown(value, language) for name, value in values.items()}
         if escape:
             shown = {name: _escaped(value) for name, value in shown.items()}
-        text, faults = bundle.format_pattern(pattern, shown)
+        text, faults = bundle.format_pattern(pattern, _shortened(shown))
         if faults:
             raise TextError(f"{language}: {text_id}: {faults[0]!r}")
-        return str(text)
+        return MARK.sub(lambda mark: str(shown.get(mark[1], "")), str(text))
 
     def _shown(self, value: Value, language: str) -> str | int:
         match value:
@@ -130,6 +135,13 @@ def _check(bundle: FluentBundle, file: Path, entries: Iterable[object]) -> None:
             if entry.id.name in seen or bundle.has_message(entry.id.name):
                 raise TextError(f"{file}: {entry.id.name} is there twice")
             seen.add(entry.id.name)
+
+
+def _shortened(values: dict[str, str | int]) -> dict[str, str | int]:
+    return {
+        name: f"\ue000{name}\ue001" if len(str(value)) > LONGEST_VALUE else value
+        for name, value in values.items()
+    }
 
 
 def _escaped(value: str | int) -> str | int:

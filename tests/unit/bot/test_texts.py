@@ -130,6 +130,19 @@ def test_markup_is_made_by_texts_and_never_by_values(texts: Texts) -> None:
     assert texts.get("invoice-description", "en", plan="A & B").count("A & B") == 1
 
 
+def test_a_long_value_is_shown_whole_and_holds_no_places(texts: Texts) -> None:
+    long = "\ue000preface\ue001{ $name }<b>" * 400
+
+    shown = texts.html("card-none", "en", name=long)
+
+    assert "\ue000preface\ue001{ $name }&lt;b&gt;" * 400 in shown
+
+
+def test_a_value_cannot_ask_for_another(texts: Texts) -> None:
+    shown = texts.get("letter-retried", "en", id="\ue000nobody\ue001", how="x")
+    assert shown == "🔄 #: x"
+
+
 @pytest.mark.parametrize(
     ("language", "shown"),
     [("en", "24 December 2026, 15:04 UTC"), ("ru", "24 декабря 2026, 15:04 UTC")],
