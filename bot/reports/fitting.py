@@ -24,7 +24,7 @@ def cut_head(text: str, room: int) -> str:
     """The end of a text: where a traceback says what happened."""
     if units(text) <= room:
         return text
-    return "…" + _decoded(_encoded(text)[-2 * (room - 1) :])
+    return "…" + _decoded(_encoded(text)[2 * (units(text) - room + 1) :])
 
 
 def one_line(text: str, room: int) -> str:

@@ -32,16 +32,14 @@ def tree(top: ActorView) -> Reply:
     """The whole tree; when it does not fit, those who are well are left out first."""
     rows = list(_rows(top, 0))
     shown, left_out = _selected(rows)
-    troubled = [row for row in rows if row.trouble]
-    cut_off = sum(row.trouble > 0 for row in left_out)
     return Reply(
         text_id="actors",
         values={
             "tree": "\n".join(row.line for row in shown),
             "actors": len(rows) + _unseen(top),
-            "troubled": len(troubled),
+            "troubled": _troubled(rows),
             "more": len(left_out) + _unseen(top),
-            "more_troubled": cut_off,
+            "more_troubled": _troubled(left_out),
         },
     )
 
@@ -61,7 +59,7 @@ def details(found: ActorDetails) -> Reply:
 def _rows(view: ActorView, depth: int) -> Iterator[Row]:
     trouble = _trouble(view)
     mark = "!" if trouble else "·"
-    line = one_line(f"{mark} {view.name}{_standing(view)}", LONGEST_LINE)
+    line = one_line(" ".join((mark, view.name, *_remarks(view))), LONGEST_LINE)
     yield Row(line=" " * depth + line, trouble=trouble, worst=_worst(view))
     for child in sorted(view.children, key=_worst, reverse=True):
         yield from _rows(child, depth + 1)
@@ -80,6 +78,10 @@ def _selected(rows: list[Row]) -> tuple[list[Row], list[Row]]:
     return shown, [row for number, row in enumerate(rows) if number not in kept]
 
 
+def _troubled(rows: list[Row]) -> int:
+    return sum(row.trouble > 0 for row in rows)
+
+
 def _worst(view: ActorView) -> int:
     return max(_trouble(view), *(_worst(child) for child in view.children), 0)
 
@@ -93,12 +95,8 @@ def _unseen(view: ActorView) -> int:
     return view.more + sum(_unseen(child) for child in view.children)
 
 
-def _standing(view: ActorView) -> str:
-    """What is remarkable about an actor; nothing about most."""
-    return "".join(f" {word}" for word in _remarks(view))
-
-
 def _remarks(view: ActorView) -> Iterator[str]:
+    """What is remarkable about an actor; nothing about most."""
     if view.strategy is not None:
         yield view.strategy
     if view.state is not ActorState.RUNNING:
