@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from actors.notifier.decisions import decide_notice, decide_wait
-from actors.notifier.ports import LinkReady, Progress, PurchaseProgress
-from storage.rows import LinkNews, PurchaseNews, PurchaseStatus, SubscriptionStatus
+from actors.notifier.ports import LinkReady, OwnerAlert, Progress, PurchaseProgress
+from storage.rows import AlertNews, LinkNews, PurchaseNews, PurchaseStatus, SubscriptionStatus
 from tests.unit.actors.rows import BUYER, MONTH, NOW, purchase, subscription, user
 
 LINK = "vless://00000000-0000-4000-8000-0000000000aa@node.example:443?security=reality"
@@ -91,6 +91,17 @@ def test_a_link_is_told_while_its_access_is_on() -> None:
 def test_a_link_is_not_told_without_access(row: Any) -> None:
     """Access that begins again brings a message of its own."""
     assert decide_notice(LinkNews(user=user(), subscription=row, link=LINK)) is None
+
+
+@pytest.mark.parametrize(("language", "spoken"), [("ru", "ru"), (None, "en")])
+def test_an_alert_goes_to_its_owner_in_the_language_that_is_known(
+    language: str | None, spoken: str
+) -> None:
+    news = AlertNews(owner=1, language=language, text_id="alert-storm", arguments={"children": 20})
+
+    assert decide_notice(news) == OwnerAlert(
+        chat_id=1, language=spoken, text_id="alert-storm", arguments={"children": 20}
+    )
 
 
 @pytest.mark.parametrize(

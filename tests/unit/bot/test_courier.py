@@ -24,13 +24,14 @@ from actors.notifier.ports import (
     CarryLater,
     LinkReady,
     Notice,
+    OwnerAlert,
     Progress,
     PurchaseProgress,
 )
 from bot.courier import TelegramCourier
 from bot.texts import Texts
 from config.plans import Plans
-from tests.unit.bot.conftest import BUYER, LINK, NOW, FakeTelegram
+from tests.unit.bot.conftest import BUYER, LINK, NOW, OWNER, FakeTelegram
 
 METHOD = SendMessage(chat_id=BUYER, text="x")
 PROGRESS = PurchaseProgress(
@@ -44,6 +45,12 @@ PROGRESS = PurchaseProgress(
     expires_at=None,
 )
 LINK_READY = LinkReady(chat_id=BUYER, language="ru", link=LINK, plan_id="month", expires_at=NOW)
+ALERT = OwnerAlert(
+    chat_id=OWNER,
+    language="ru",
+    text_id="alert-parked",
+    arguments={"actor": "<b>user/77", "for_s": 300},
+)
 NOTICES: dict[str, Notice] = {
     "sendMessage": PROGRESS,
     "editMessageText": replace(PROGRESS, message_id=900),
@@ -106,6 +113,34 @@ async def test_a_link_is_sent_to_copy_and_to_scan(
     assert photo.caption.startswith("🔑 <b>1 месяц</b>")
     assert photo.photo.data.startswith(b"\x89PNG")
     assert photo.reply_markup.inline_keyboard[0][0].text == "Как подключиться"
+
+
+async def test_an_alert_is_a_message_of_its_own(
+    courier: TelegramCourier, telegram: FakeTelegram
+) -> None:
+    assert await courier.carry(ALERT) == Carried(message_id=1001)
+    [sent] = telegram.calls
+    assert isinstance(sent, SendMessage)
+    assert sent.chat_id == OWNER
+    assert sent.text.startswith("⚠️ <b>&lt;b&gt;user/77</b> падал слишком часто")
+
+
+async def test_an_alert_that_nobody_knows_is_told_all_the_same(
+    courier: TelegramCourier, telegram: FakeTelegram
+) -> None:
+    unknown = replace(ALERT, text_id="alert-of-tomorrow")
+
+    assert await courier.carry(unknown) == Carried(message_id=1001)
+    assert "alert-of-tomorrow" in telegram.called(SendMessage)[0].text
+
+
+async def test_an_owner_who_never_wrote_to_the_bot_cannot_be_reached(
+    courier: TelegramCourier, telegram: FakeTelegram
+) -> None:
+    stranger = TelegramBadRequest(method=METHOD, message="Bad Request: chat not found")
+    telegram.fail_next("sendMessage", stranger)
+
+    assert isinstance(await courier.carry(ALERT), CannotReach)
 
 
 @pytest.mark.parametrize("method", NOTICES)
