@@ -23,9 +23,9 @@ INSERT INTO dead_letters (letter_id, created_at, correlation_id, operation_id, a
 SELECT $1, now() - $2::interval, $3, $4, $5, $6, $7, $8, $9, $10
 WHERE NOT EXISTS (SELECT FROM dead_letters WHERE letter_id = $1)
 ON CONFLICT (correlation_id) WHERE state = 'waiting' AND correlation_id <> ''
-    DO UPDATE SET actor = excluded.actor, message_type = excluded.message_type,
-        payload = coalesce(excluded.payload, dead_letters.payload), attempts = excluded.attempts,
-        error = excluded.error, traceback = excluded.traceback
+    DO UPDATE SET operation_id = excluded.operation_id, actor = excluded.actor,
+        message_type = excluded.message_type, payload = excluded.payload,
+        attempts = excluded.attempts, error = excluded.error, traceback = excluded.traceback
     WHERE excluded.traceback <> ''
 """
 NEWEST = f"""

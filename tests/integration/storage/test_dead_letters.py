@@ -112,11 +112,50 @@ async def test_another_failure_of_a_journey_changes_the_letter_that_waits(
 ) -> None:
     first = await written(records, letter(payload=PAYLOAD))
 
-    second = replace(letter(error="ValueError"), attempts=6, traceback="Traceback: another")
+    second = replace(
+        letter(payload=PAYLOAD, error="ValueError"), attempts=6, traceback="Traceback: another"
+    )
     row = await written(records, second)
 
     assert row == replace(first, attempts=6, error="ValueError", traceback="Traceback: another")
     assert await records.dead_letters(10, state=None) == [row]
+
+
+async def test_a_letter_that_changes_is_about_one_message_only(records: OperatorRecords) -> None:
+    """The message of one failure under the name of another would be sent to the wrong place."""
+    await written(records, letter(payload=PAYLOAD))
+    router = replace(letter(), actor="inbox", message_type="update", operation_id="op-2")
+
+    row = await written(records, router)
+
+    assert (row.actor, row.message_type, row.operation_id, row.payload) == (
+        "inbox",
+        "update",
+        "op-2",
+        None,
+    )
+
+
+async def test_a_letter_without_a_traceback_only_says_that_there_is_one(
+    records: OperatorRecords,
+) -> None:
+    """The actor's own letter and the inbox's come in any order; the actor's says more."""
+    hint = replace(letter(error="ActorFailed"), traceback="")
+    first = await written(records, hint)
+    told = await written(records, letter(payload=PAYLOAD))
+    hinted = await written(records, replace(hint, id=uuid4()))
+
+    assert (first.error, told.error, told.payload) == ("ActorFailed", "KeyError", PAYLOAD)
+    assert hinted == told
+
+
+async def test_a_message_that_this_release_cannot_read_waits_on(records: OperatorRecords) -> None:
+    row = await written(records, letter(payload=PAYLOAD))
+
+    answer = await records.retry_dead_letter(row.id, OPERATOR, sendable=False)
+
+    assert answer == CannotRetry(letter=row)
+    assert await records.dead_letter(row.id) == row
 
 
 async def test_letters_without_a_journey_are_all_kept(records: OperatorRecords) -> None:
