@@ -4,7 +4,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import structlog
 from aiogram import BaseMiddleware, Bot
+from aiogram.exceptions import TelegramNetworkError, TelegramRetryAfter, TelegramServerError
 from aiogram.types import CallbackQuery, Message, TelegramObject, User
 
 from bot.callbacks import Go
@@ -16,10 +18,14 @@ from bot.screen import Screen
 from bot.texts import Texts
 from config.tuning import TuningError
 
+log = structlog.get_logger(__name__)
+
 #: A language is worth this long a wait and then a guess: pre-checkout has ten seconds in all.
 LANGUAGE_DEADLINE_S = 2.0
 
 LONGEST_REFUSAL = 1_000
+#: Nobody knows whether the answer arrived.
+UNHEARD = (TelegramNetworkError, TelegramServerError, TelegramRetryAfter)
 
 Handler = Callable[[TelegramObject, dict[str, Any]], Awaitable[Any]]
 
@@ -76,23 +82,33 @@ class OperatorMiddleware(BaseMiddleware):
     """Tells operators why a wish was not done; needs the screen first.
 
     During an outage too: unlike a buyer's, a wish of theirs is not done later by itself, when the
-    trouble that it was meant for may be another.
+    trouble that it was meant for may be another. Nor is it done twice because its answer was lost:
+    the second time, undoing a change would bring back what the first one made.
     """
 
     def __init__(self, unanswered: tuple[type[Exception], ...]) -> None:
         self._unanswered = unanswered
 
-    async def __call__(self, handler: Handler, event: TelegramObject, data: dict[str, Any]) -> Any:
+    async def __call__(self, handler: Handler, event: TelegramObject, data: dict[str, Any]) -> None:
         """Handle; what was tapped stays as it is when nothing came of it."""
+        try:
+            await self._answered(handler, event, data)
+        except UNHEARD as lost:
+            log.warning("operator_unanswered", reason=type(lost).__name__)
+
+    async def _answered(
+        self, handler: Handler, event: TelegramObject, data: dict[str, Any]
+    ) -> None:
         screen: Screen = data["screen"]
         try:
-            return await handler(event, data)
+            await handler(event, data)
+            return
         except (OperationRefused, TuningError) as refusal:
             why = cut(str(refusal), LONGEST_REFUSAL)
             reply = Reply(text_id="operator-refused", values={"why": why})
         except self._unanswered:
             reply = Reply(text_id="operator-not-now")
-        return await screen.below().show(reply)
+        await screen.below().show(reply)
 
 
 def _editable(event: TelegramObject, data: dict[str, Any]) -> int | None:

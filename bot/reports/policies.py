@@ -70,7 +70,8 @@ def history(changes: Sequence[SettingChangeRow]) -> Reply:
     if not changes:
         return Reply(text_id="policy-no-history")
     block, more = fitting([_change(change) for change in changes])
-    return Reply(text_id="policy-history", values={"list": block, "more": more})
+    newest = str(changes[0].id)
+    return Reply(text_id="policy-history", values={"list": block, "more": more, "newest": newest})
 
 
 def _group(one: Tunable) -> str:
@@ -80,7 +81,7 @@ def _group(one: Tunable) -> str:
 def _tunable(one: Tunable, *, bounds: bool) -> str:
     mark, name = "*" if one.changed else " ", one.key.partition(".")[2]
     of_file = f" (file {plain(one.default)})" if one.changed else ""
-    return f"{mark} {name:<15}{plain(one.value)}{of_file}" + (f" - {one.bounds}" if bounds else "")
+    return f"{mark} {name:<15}{plain(one.value)}{of_file}" + (f" [{one.bounds}]" if bounds else "")
 
 
 def _values(change: SettingChangeRow) -> dict[str, Value]:

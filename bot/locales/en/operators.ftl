@@ -12,8 +12,8 @@ operator-not-now =
 policy-list =
     <pre>{ $list }</pre>
     { $more ->
-        [0] * changed. Bounds: /policy { $group }. How to change: /policy help
-       *[other] … and { $more } more lines. One group: /policy { $group }
+        [0] * changed. Bounds: <code>/policy { $group }</code>. How to change: /policy help
+       *[other] … and { $more } more lines. One group: <code>/policy { $group }</code>
     }
 policy-no-group = There is no group { $group }. There are: { $groups }.
 policy-changed = { $key }: { $old } → { $new }
@@ -28,8 +28,8 @@ policy-forecast =
 policy-history =
     <pre>{ $list }</pre>
     { $more ->
-        [0] Take one back: /policy undo #
-       *[other] … and { $more } more. Take one back: /policy undo #
+        [0] Take one back: <code>/policy undo { $newest }</code>
+       *[other] … and { $more } more. Take one back: <code>/policy undo { $newest }</code>
     }
 policy-no-history = No policy was changed yet.
 policy-usage =

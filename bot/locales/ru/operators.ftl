@@ -12,8 +12,8 @@ operator-not-now =
 policy-list =
     <pre>{ $list }</pre>
     { $more ->
-        [0] * изменено. Границы: /policy { $group }. Как менять: /policy help
-       *[other] … и ещё строк: { $more }. Одна группа: /policy { $group }
+        [0] * изменено. Границы: <code>/policy { $group }</code>. Как менять: /policy help
+       *[other] … и ещё строк: { $more }. Одна группа: <code>/policy { $group }</code>
     }
 policy-no-group = Группы { $group } нет. Есть: { $groups }.
 policy-changed = { $key }: { $old } → { $new }
@@ -28,8 +28,8 @@ policy-forecast =
 policy-history =
     <pre>{ $list }</pre>
     { $more ->
-        [0] Вернуть одно: /policy undo №
-       *[other] … и ещё { $more }. Вернуть одно: /policy undo №
+        [0] Вернуть одно: <code>/policy undo { $newest }</code>
+       *[other] … и ещё { $more }. Вернуть одно: <code>/policy undo { $newest }</code>
     }
 policy-no-history = Политики ещё не меняли.
 policy-usage =

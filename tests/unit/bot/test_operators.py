@@ -6,7 +6,12 @@ from typing import Any
 import pytest
 from aiogram import Bot
 from aiogram.dispatcher.event.bases import UNHANDLED
-from aiogram.exceptions import TelegramBadRequest
+from aiogram.exceptions import (
+    TelegramBadRequest,
+    TelegramNetworkError,
+    TelegramRetryAfter,
+    TelegramServerError,
+)
 from aiogram.methods import AnswerCallbackQuery, EditMessageText, SendMessage
 
 from actors.runtime.inspection import ActorDetails, ActorState
@@ -37,6 +42,7 @@ from tests.unit.bot.conftest import (
     view,
 )
 
+METHOD = SendMessage(chat_id=OWNER, text="x")
 WHO = f"telegram:{OWNER}"
 UNDO = PolicyUndo(change_id=12).pack()
 RETRY = LetterDecided(decision=LetterDecision.RETRY, letter_id=12).pack()
@@ -102,7 +108,7 @@ async def test_one_group_of_policies_is_listed_with_its_bounds(world: World) -> 
     await world.feed(wish("/policy users"))
 
     shown = said(world)
-    assert "* max_restarts   5 (file 6) - whole numbers 0 to 1000" in shown
+    assert "* max_restarts   5 (file 6) [whole numbers 0 to 1000]" in shown
     assert "root" not in shown
 
 
@@ -442,6 +448,26 @@ async def test_a_tap_that_comes_to_nothing_leaves_the_message_as_it_is(
     assert not world.telegram.called(EditMessageText)
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        TelegramNetworkError(method=METHOD, message="x"),
+        TelegramServerError(method=METHOD, message="x"),
+        TelegramRetryAfter(method=METHOD, message="x", retry_after=3),
+    ],
+)
+@pytest.mark.parametrize("answer", [change(), OperationRefused("no"), Unavailable("x")])
+async def test_a_wish_whose_answer_is_lost_is_not_done_again(
+    world: World, answer: object, error: Exception
+) -> None:
+    world.operations.answers["set_policy"] = answer
+    world.telegram.fail_next("sendMessage", error)
+
+    await world.feed(wish("/policy set users.max_restarts 5"))  # an error would bring it again
+
+    assert len(world.operations.wishes) == 1
+
+
 async def test_a_bug_is_not_swallowed(world: World) -> None:
     world.operations.answers["tree"] = RuntimeError("a bug")
 
@@ -606,9 +632,7 @@ async def test_long_lists_fit(world: World) -> None:
 
 async def test_a_tap_on_undo_whose_answer_is_there_already_is_no_error(world: World) -> None:
     world.operations.answers["undo_policy"] = change(id=13, old=5, new=6, undoes=12)
-    same = TelegramBadRequest(
-        method=SendMessage(chat_id=OWNER, text="x"), message="Bad Request: message is not modified"
-    )
+    same = TelegramBadRequest(method=METHOD, message="Bad Request: message is not modified")
     world.telegram.fail_next("editMessageText", same)
 
     await world.feed(pressed(UNDO))
