@@ -1,0 +1,15 @@
+"""What holds for every test."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.blocking import caught
+
+
+@pytest.fixture(autouse=True)
+def _no_actor_blocks_the_loop() -> Iterator[None]:
+    """A handler that waits in the wrong way holds up every other actor."""
+    with caught() as calls:
+        yield
+    assert calls == []
