@@ -6,15 +6,16 @@ from typing import Any
 
 import structlog
 from aiogram.exceptions import TelegramAPIError, TelegramNotFound, TelegramUnauthorizedError
+from aiogram.types import BotCommandScopeChat
 
 from actors.runtime.address import Address
 from bot.courier import TelegramCourier
-from bot.dispatcher import build_dispatcher, commands
+from bot.dispatcher import admin_commands, build_dispatcher, commands
 from bot.gateways.payload import PayloadSigner
 from bot.intake import InboxWorker, TelegramIntake
 from bot.ports import Operations, Queries, UpdateInbox, Users
 from bot.session import make_bot
-from bot.texts import Texts
+from bot.texts import DEFAULT_LANGUAGE, LANGUAGES, Texts
 from config.keys import MasterKeys
 from config.plans import Plans
 from config.settings import TelegramSection
@@ -47,6 +48,7 @@ class TelegramDoor:
         self._bot = make_bot(telegram.token.get_secret_value(), guard, telegram.api_base)
         self._texts = Texts()
         self._plans = plans
+        self._admins = telegram.admins
         self._inbox = inbox
         self._dispatcher = build_dispatcher(
             users=users,
@@ -73,6 +75,20 @@ class TelegramDoor:
             raise TokenRefused from None
         except TelegramAPIError as error:
             log.warning("telegram_waits", reason=type(error).__name__)
+            return
+        for owner in self._admins:
+            await self._introduce_to(owner)
+
+    async def _introduce_to(self, owner: int) -> None:
+        """An owner's menu has the commands of owners too."""
+        scope = BotCommandScopeChat(chat_id=owner)
+        try:
+            for language in LANGUAGES:
+                code = None if language == DEFAULT_LANGUAGE else language
+                menu = admin_commands(self._texts, language)
+                await self._bot.set_my_commands(menu, scope=scope, language_code=code)
+        except TelegramAPIError as error:  # never started the bot: no menu, commands work
+            log.info("owner_has_no_menu", owner=owner, reason=type(error).__name__)
 
     async def close(self) -> None:
         """Drop the connections."""

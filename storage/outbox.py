@@ -36,6 +36,7 @@ DUE = f"""
 SELECT {COLUMNS} FROM outbox o
     LEFT JOIN users u ON u.tg_id = coalesce(o.user_id, (o.payload->>'owner')::bigint)
 WHERE o.state = 'due' AND o.next_at <= now() AND (u.tg_id IS NULL OR u.reachable)
+    AND (o.kind <> 'alert' OR o.created_at > now() - interval '1 day')
     AND NOT EXISTS (
         SELECT FROM outbox other
         WHERE other.user_id = o.user_id AND other.state = 'due' AND other.next_at > now())

@@ -255,10 +255,9 @@ class NoticePhases:
 
     async def cannot_reach(self, row: OutboxRow) -> None:
         """The user blocked the bot: everything for that user waits."""
-        listener = row.user_id or row.payload["owner"]
         async with self._database.transaction() as connection:
-            known = await users.read(connection, listener) is not None
-            await users.set_reachable(connection, listener, reachable=False)
+            known = await users.read(connection, row.listener) is not None
+            await users.set_reachable(connection, row.listener, reachable=False)
             await outbox.postpone(connection, row, 0 if known else STRANGER_WAIT_S)
 
     async def drop(self, row: OutboxRow) -> None:

@@ -184,6 +184,11 @@ class OutboxRow:
     version: int
     attempts: int
 
+    @property
+    def listener(self) -> int:
+        """Whom it is for: a user, or an owner, who may be none."""
+        return self.user_id if self.user_id is not None else int(self.payload["owner"])
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserRecord:

@@ -42,7 +42,7 @@ class NotifierActor(AsyncioActor):
         self.courier = courier
         self.phases = phases
         self.source = source
-        self._listeners: set[int | None] = set()
+        self._listeners: set[int] = set()
 
     async def prepare(self) -> None:
         """Look for work at once, then at every interval."""
@@ -57,13 +57,13 @@ class NotifierActor(AsyncioActor):
         del message
         # As they were before the read: of who is done meanwhile, the read may know old rows.
         busy = frozenset(self._listeners)
-        rows = [row for row in await self.phases.due(BATCH) if row.user_id not in busy]
+        rows = [row for row in await self.phases.due(BATCH) if row.listener not in busy]
         # The sort keeps the order of each person's rows.
-        for user_id, theirs in groupby(sorted(rows, key=_owner), key=lambda row: row.user_id):
+        for listener, theirs in groupby(sorted(rows, key=_listener), key=_listener):
             if len(self._listeners) >= PEOPLE_AT_ONCE:
                 return
-            self._listeners.add(user_id)
-            self.spawn(self._tell_all(user_id, list(theirs)), f"tell-{user_id}", drains=True)
+            self._listeners.add(listener)
+            self.spawn(self._tell_all(listener, list(theirs)), f"tell-{listener}", drains=True)
 
     async def _scan(self) -> None:
         resumed = False
@@ -77,7 +77,7 @@ class NotifierActor(AsyncioActor):
             self.wake_self()
             await self.clock.sleep(SCAN_INTERVAL_S)
 
-    async def _tell_all(self, user_id: int | None, rows: list[OutboxRow]) -> None:
+    async def _tell_all(self, listener: int, rows: list[OutboxRow]) -> None:
         """One person's messages, one after the other, until one has to wait."""
         try:
             for row in rows:
@@ -87,7 +87,7 @@ class NotifierActor(AsyncioActor):
             log.warning("notifier_waits", reason=str(outage))
             return
         finally:
-            self._listeners.discard(user_id)
+            self._listeners.discard(listener)
         self.wake_self()
 
     async def _tell(self, row: OutboxRow) -> bool:
@@ -112,7 +112,7 @@ class NotifierActor(AsyncioActor):
 
     async def _stumbled(self, row: OutboxRow, bug: Exception) -> bool:
         attempt = row.attempts + 1
-        log.error("notice_failed", user_id=row.user_id, attempt=attempt, exc_info=bug)
+        log.error("notice_failed", user_id=row.listener, attempt=attempt, exc_info=bug)
         if attempt >= BUG_TRIES:
             await self.phases.drop(row)
             return True
@@ -126,14 +126,14 @@ class NotifierActor(AsyncioActor):
                 return True
             case CarryLater(after_s=asked_s, reason=reason):
                 wait = decide_wait(row.attempts, asked_s, self.source.random())
-                log.warning("notice_postponed", user_id=row.user_id, reason=reason, after_s=wait)
+                log.warning("notice_postponed", user_id=row.listener, reason=reason, after_s=wait)
                 await self.phases.postpone(row, wait)
                 return False
             case CannotReach(reason=reason):
-                log.info("user_unreachable", user_id=row.user_id, reason=reason)
+                log.info("user_unreachable", user_id=row.listener, reason=reason)
                 await self.phases.cannot_reach(row)
                 return False
 
 
-def _owner(row: OutboxRow) -> int:
-    return row.user_id or 0
+def _listener(row: OutboxRow) -> int:
+    return row.listener

@@ -17,8 +17,9 @@ from actors.user.messages import Introduce
 from storage.database import Database
 from storage.errors import StorageUnavailable
 from storage.links import LinkCipher
+from storage.operations import OperatorRecords
 from storage.phases import NoticePhases
-from storage.rows import OutboxRow
+from storage.rows import AlertDraft, OutboxRow
 from tests.integration.actors.world import World, running
 from tests.integration.database_fixtures import Rows
 from tests.integration.node_fixtures import eventually
@@ -290,3 +291,19 @@ async def test_a_database_that_is_away_makes_nobody_fail(world: World) -> None:
 
     await world.settle()
     assert [world.actor("notifier/telegram"), world.provisioner(), world.user(BUYER)] == actors
+
+
+async def test_an_owner_who_cannot_be_reached_holds_up_no_other_owner(world: World) -> None:
+    """Alerts of one pass, the first owner's before the second's."""
+    world.courier.outcomes.append(CannotReach(reason="never wrote to the bot"))
+    alerts = [
+        AlertDraft(dedupe_key=str(owner), owner=owner, text_id="alert-gave-up", arguments={})
+        for owner in (5, 6)
+    ]
+
+    await OperatorRecords(world.database).record([], [], alerts)
+
+    async def told_second() -> bool:
+        return [notice.chat_id for notice in world.courier.carried] == [6]
+
+    await eventually(told_second)

@@ -361,3 +361,16 @@ async def test_an_owner_who_never_wrote_to_the_bot_is_not_tried_without_end(
     assert await shop.notices.due(10) == []
     await pass_time(rows, STRANGER_WAIT_S)
     assert len(await shop.notices.due(10)) == 1
+
+
+async def test_an_alert_of_yesterday_is_not_told(
+    shop: Shop, records: OperatorRecords, rows: Rows
+) -> None:
+    """An owner who comes back after a week reads what is wrong now."""
+    await records.record([], [], [alert("a")])
+    await rows.execute("UPDATE outbox SET created_at = now() - interval '1 day'")
+    await records.record([], [], [alert("b")])
+
+    told = [row.payload["arguments"] for row in await shop.notices.due(10)]
+
+    assert len(told) == 1
