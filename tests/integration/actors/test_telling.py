@@ -293,9 +293,9 @@ async def test_a_database_that_is_away_makes_nobody_fail(world: World) -> None:
     assert [world.actor("notifier/telegram"), world.provisioner(), world.user(BUYER)] == actors
 
 
-async def test_an_owner_who_cannot_be_reached_holds_up_no_other_owner(world: World) -> None:
-    """Alerts of one pass, the first owner's before the second's."""
-    world.courier.outcomes.append(CannotReach(reason="never wrote to the bot"))
+async def test_owners_are_told_side_by_side(world: World) -> None:
+    """One whose message takes long, or cannot be sent, holds up no other owner."""
+    world.courier.hold()
     alerts = [
         AlertDraft(dedupe_key=str(owner), owner=owner, text_id="alert-gave-up", arguments={})
         for owner in (5, 6)
@@ -303,7 +303,8 @@ async def test_an_owner_who_cannot_be_reached_holds_up_no_other_owner(world: Wor
 
     await OperatorRecords(world.database).record([], [], alerts)
 
-    async def told_second() -> bool:
-        return [notice.chat_id for notice in world.courier.carried] == [6]
+    async def both() -> bool:
+        return world.courier.under_way == {5, 6}
 
-    await eventually(told_second)
+    await eventually(both)
+    world.courier.release()
