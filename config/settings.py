@@ -181,6 +181,12 @@ class DemoSettings(FileSettings):
     demo: DemoSection = DemoSection()
 
 
+class PlaceSettings(FileSettings):
+    """Where a back-end keeps its things: all that is needed to find one that runs."""
+
+    data_dir: Path = Path("data")
+
+
 def load_settings(
     config_file: Path | None = None, options: dict[str, Any] | None = None
 ) -> Settings:
@@ -198,5 +204,17 @@ def load_demo_settings(config_file: Path | None = None) -> DemoSettings:
     Raises:
         SettingsError: one line for each problem.
     """
-    others = NODE_SECTIONS | frozenset(Settings.model_fields) - frozenset(DemoSettings.model_fields)
-    return load(DemoSettings, config_file=config_file, foreign=others)
+    return load(DemoSettings, config_file=config_file, foreign=_besides(DemoSettings))
+
+
+def load_data_dir(config_file: Path | None = None) -> Path:
+    """Read where a back-end keeps its things; the other settings may be wrong or missing.
+
+    Raises:
+        SettingsError: one line for each problem.
+    """
+    return load(PlaceSettings, config_file=config_file, foreign=_besides(PlaceSettings)).data_dir
+
+
+def _besides(model: type[FileSettings]) -> frozenset[str]:
+    return NODE_SECTIONS | frozenset(Settings.model_fields) - frozenset(model.model_fields)

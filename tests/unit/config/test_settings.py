@@ -14,6 +14,7 @@ from config.settings import (
     NODE_SECTIONS,
     DemoSettings,
     Settings,
+    load_data_dir,
     load_demo_settings,
     load_settings,
 )
@@ -700,6 +701,20 @@ def test_the_demo_too_refuses_what_nobody_knows(write: Write) -> None:
     write("[telegramm]\n")
 
     assert problems_of(load_demo_settings) == ["telegramm: unknown (file tollgate.toml)"]
+
+
+def test_a_running_back_end_is_found_with_nothing_but_its_place(write: Write) -> None:
+    assert load_data_dir() == Path("data")
+
+    write('data_dir = "there"\n[telegram]\ntoken = 5\n')
+
+    assert load_data_dir() == Path("there")
+
+
+def test_a_place_is_not_looked_up_in_a_file_that_nobody_understands(write: Write) -> None:
+    write('data_dirr = "there"\n')
+
+    assert problems_of(load_data_dir) == ["data_dirr: unknown (file tollgate.toml)"]
 
 
 def test_an_error_of_settings_holds_its_lines() -> None:
