@@ -17,6 +17,8 @@ import typer
 from config.loading import SettingsError
 from config.logging import configure_logging
 from storage.errors import StorageSetupError, StorageUnavailable
+from supervisors.console.commands import add_commands
+from supervisors.console.errors import ConsoleError
 from supervisors.demo.errors import DemoError
 from xray_api.node.errors import NodeStartError
 from xray_api.node.init import InitError, InitOptions, MissingOptions, init_node
@@ -24,6 +26,16 @@ from xray_api.node.init import InitError, InitOptions, MissingOptions, init_node
 Result = TypeVar("Result")
 
 FAILED = 1
+
+#: Errors whose text is for the person who typed the command.
+TELLING = (
+    StorageSetupError,
+    StorageUnavailable,
+    NodeStartError,
+    InitError,
+    DemoError,
+    ConsoleError,
+)
 
 app = typer.Typer(
     name="tollgate",
@@ -142,6 +154,9 @@ def node_init(
     typer.echo(lines)
 
 
+add_commands(app)
+
+
 def _run(work: Coroutine[Any, Any, Result]) -> Result:
     gc.freeze()  # what was imported never dies: collections need not look at it
     return asyncio.run(work)
@@ -153,7 +168,7 @@ def main() -> None:
         app()
     except SettingsError as error:
         _fail(f"settings: {problem}" for problem in error.problems)
-    except (StorageSetupError, StorageUnavailable, NodeStartError, InitError, DemoError) as error:
+    except TELLING as error:
         _fail(str(error).splitlines())
 
 
