@@ -2,14 +2,22 @@
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from actors.runtime.actor import AsyncioActor
 from actors.runtime.address import Address
+from actors.runtime.messages import RestartByHand
 from supervisors.engine.child import ChildSpec, Hosted
 from supervisors.engine.dynamic import Cells, DynamicSupervisor
-from supervisors.engine.policy import AutoShutdown, Exceeded, Policy, Scope, SupervisorSpec
+from supervisors.engine.policy import (
+    AutoShutdown,
+    Exceeded,
+    Policy,
+    Scope,
+    Strategy,
+    SupervisorSpec,
+)
 from supervisors.engine.supervisor import Supervisor
 from tests.clock import until
 from tests.puppets import Bug, Do, Puppet, Stage, Work, fail, nothing
@@ -45,6 +53,15 @@ class Office:
     scope: Scope = Scope.TOGETHER
     auto_shutdown: AutoShutdown = AutoShutdown.NEVER
     lives: list[Supervisor] = field(default_factory=list)
+    address: Address | None = None
+
+    def in_step(self) -> Policy:
+        """A policy under which a failed child takes along those after it."""
+        return replace(POLICY, strategy=Strategy.REST_FOR_ONE)
+
+    def patient(self) -> Policy:
+        """A policy that nobody exceeds."""
+        return replace(POLICY, max_restarts=100)
 
     def planned(self) -> bool:
         """Whether a restart is going to happen."""
@@ -93,9 +110,14 @@ class Office:
     async def open(self) -> Supervisor:
         """Start it."""
         supervisor = self.supervisor()
-        self.stage.play(supervisor, "office")
+        self.address = self.stage.play(supervisor, "office")
         await supervisor.started
         return supervisor
+
+    async def by_hand(self, name: str, *, at_once: bool = False) -> bool:
+        """Let an operator restart a child."""
+        assert self.address is not None
+        return await self.address.ask(RestartByHand(child=name, at_once=at_once))
 
     async def crash(self, name: str) -> None:
         """Let a child crash, and wait until its supervisor has dealt with it."""
@@ -109,6 +131,7 @@ class Office:
         await self.crash(name)
         self.stage.clock.advance(POLICY.backoff_cap_s)
         await until(lambda: len(self.actors[name]) > incarnations)
+        await self.actors[name][-1].started
 
 
 @dataclass
@@ -120,6 +143,7 @@ class House:
     born: dict[str, list[Puppet]] = field(default_factory=dict)
     broken: set[str] = field(default_factory=set)
     policy: Policy = HOUSE_POLICY
+    address: Address | None = None
 
     def __post_init__(self) -> None:
         self.cells = Cells("user", self.stage.surroundings)
@@ -131,14 +155,23 @@ class House:
         self.born.setdefault(key, []).append(Puppet(self.notes.setdefault(key, [])))
         return self.born[key][-1]
 
-    async def open(self) -> DynamicSupervisor:
-        """Start a supervisor for the cells."""
+    def supervisor(self) -> DynamicSupervisor:
+        """Make a supervisor for the cells."""
         spec = SupervisorSpec(policy=lambda: self.policy, exceeded=Exceeded.PARK, scope=Scope.EACH)
         surroundings = self.stage.surroundings
-        supervisor = DynamicSupervisor(self.cells, self.start, 3, spec, surroundings, SOURCE)
-        self.stage.play(supervisor, "users")
+        return DynamicSupervisor(self.cells, self.start, 3, spec, surroundings, SOURCE)
+
+    async def open(self) -> DynamicSupervisor:
+        """Start a supervisor for the cells."""
+        supervisor = self.supervisor()
+        self.address = self.stage.play(supervisor, "users")
         await supervisor.started
         return supervisor
+
+    async def by_hand(self, key: str, *, at_once: bool = False) -> bool:
+        """Let an operator restart a child."""
+        assert self.address is not None
+        return await self.address.ask(RestartByHand(child=key, at_once=at_once))
 
     async def crash(self, key: str) -> None:
         """Let somebody crash, and wait until the restart is planned."""
@@ -152,4 +185,5 @@ class House:
         await self.crash(key)
         lives = len(self.born[key])
         self.stage.clock.advance(HOUSE_POLICY.backoff_cap_s)
-        await until(lambda: len(self.born[key]) > lives or key not in self.cells.children)
+        await until(lambda: len(self.born[key]) > lives)
+        await self.born[key][-1].started
