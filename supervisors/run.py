@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import structlog
 
 from actors.runtime.clock import Clock
+from actors.runtime.watchdog import LoopWatchdog
 from bot.door import TelegramDoor, TokenRefused
 from config.loading import SettingsError
 from config.settings import Settings
@@ -62,7 +63,8 @@ async def _serve(settings: Settings, stop: "Stop") -> int:
         backend.root.begin_life("root")
         log.info("backend_ready")
         try:
-            return await _until_the_end(backend, stop.requested)
+            with LoopWatchdog():
+                return await _until_the_end(backend, stop.requested)
         finally:
             await drain(backend.root, backend.clock)
             with suppress(StorageUnavailable):
