@@ -2,8 +2,9 @@
 
 import asyncio
 import signal
+import sys
 
-from supervisors.demo.programs import Programs
+from supervisors.demo.programs import ADMIN_ID, Programs
 from supervisors.demo.world import DemoWorld, demo_world
 
 
@@ -20,6 +21,8 @@ async def show_demo(programs: Programs, since: float) -> int:
     async with demo_world(programs, _told) as world:
         print(f"\nReady in {loop.time() - since:.1f} s. Open {world.url}\n", flush=True)
         print(f"Two people at once: {world.url}/?person=1001 and {world.url}/?person=1002")
+        print(f"The owner's chat (/actors, /policy, /dl): {world.url}/?person={ADMIN_ID}")
+        print(f"The actors, live, from another terminal: {sys.argv[0]} tree --watch")
         node, backend = world.programs
         print(f"Processes: node service {node.pid}, back-end {backend.pid}; they may be killed.")
         print("Ctrl-C ends it.", flush=True)
