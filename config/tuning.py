@@ -20,6 +20,8 @@ SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|d)?")
 UNITS = {"s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
 #: The longest time after which a change may be taken back by itself, seconds.
 LONGEST_REVERT_S = 30 * 86_400.0
+#: More of what an operator wrote is not repeated to them.
+MOST_QUOTED = 60
 
 
 class TuningError(ValueError):
@@ -82,7 +84,9 @@ def parse_value(policies: SupervisionPolicies, key: str, text: str) -> Any:
     try:
         changed = with_overrides(policies, {key: _number(text.strip().lower(), info)})
     except TuningError:
-        raise TuningError(f"{key}: {text} is out of bounds; it may be {bounds_of(info)}") from None
+        raise TuningError(
+            f"{key}: {_quoted(text)} is out of bounds; it may be {bounds_of(info)}"
+        ) from None
     return getattr(getattr(changed, section), field)
 
 
@@ -134,23 +138,31 @@ def parse_span(text: str) -> float:
     """
     match = SPAN.fullmatch(text.strip().lower())
     if match is None:
-        raise TuningError(f"{text} is no span of time; write 90, 60s, 15m, 2h or 1d")
-    seconds = float(match[1]) * UNITS[match[2] or "s"]
-    if not 1 <= seconds <= LONGEST_REVERT_S:
-        raise TuningError(f"{text}: a span from 1s to 30d")
+        raise TuningError(f"{_quoted(text)} is no span of time; write 90, 60s, 15m, 2h or 1d")
+    return checked_span(float(match[1]) * UNITS[match[2] or "s"], text)
+
+
+def checked_span(seconds: float, text: str) -> float:
+    """A span that a change may be made for; `text` is how it was asked for.
+
+    Raises:
+        TuningError: it is too short, too long, or no number.
+    """
+    if not 1 <= seconds <= LONGEST_REVERT_S:  # holds for NaN too
+        raise TuningError(f"{_quoted(text)}: a span from 1s to 30d")
     return seconds
 
 
 def _field(policies: SupervisionPolicies, key: str) -> tuple[str, str, FieldInfo]:
     section, _, field = key.partition(".")
-    policy: BaseModel | None = getattr(policies, section, None) if section.isalpha() else None
-    if not isinstance(policy, BaseModel):
+    if section not in SupervisionPolicies.model_fields:
         names = ", ".join(SupervisionPolicies.model_fields)
-        raise TuningError(f"{key}: no policy has this name; there are {names}")
+        raise TuningError(f"{_quoted(key)}: no policy has this name; there are {names}")
+    policy: BaseModel = getattr(policies, section)
     info = type(policy).model_fields.get(field)
     if info is None:
         names = ", ".join(type(policy).model_fields)
-        raise TuningError(f"{key}: {section} has {names}")
+        raise TuningError(f"{_quoted(key)}: {section} has {names}")
     return section, field, info
 
 
@@ -161,6 +173,12 @@ def _number(text: str, info: FieldInfo) -> Any:
         return int(text) if info.annotation is int else float(text)
     except ValueError:
         return text
+
+
+def _quoted(text: str) -> str:
+    """What an operator wrote, fit for one line of an answer."""
+    line = "".join(c if c.isprintable() else "?" for c in text)
+    return line if len(line) <= MOST_QUOTED else f"{line[:MOST_QUOTED]}…"
 
 
 def _plain(bound: Any) -> str:
