@@ -1,6 +1,6 @@
 """Everything that happened in the tree, in the database: kept in memory while that is away.
 
-Traceback and reason are redacted here, before they reach a table or a chat.
+Tracebacks, reasons and details are redacted here, before they reach a table or a chat.
 """
 
 import traceback
@@ -14,17 +14,18 @@ from types import GenericAlias
 from typing import Any
 
 import structlog
-from pydantic import ConfigDict, TypeAdapter
+from pydantic import ConfigDict, PydanticUndefinedAnnotation, PydanticUserError, TypeAdapter
 from pydantic_core import PydanticSerializationError
 
 from actors.runtime.actor import AsyncioActor
 from actors.runtime.clock import Clock
 from actors.runtime.events import DeadLetter, Event, EventKind
 from actors.runtime.messages import Tick
-from config.logging import redacted
+from config.logging import redact, redacted
 from storage.errors import StorageUnavailable
 from storage.operations import OperatorRecords
 from storage.rows import AlertDraft, EventDraft, LetterDraft
+from storage.settings_history import TIMER
 
 log = structlog.get_logger(__name__)
 
@@ -39,8 +40,6 @@ SCAN_INTERVAL_S = 1.0
 PRUNE_INTERVAL_S = 3_600.0
 #: The same alert about the same actor is not repeated within so long, seconds.
 ALERT_INTERVAL_S = 900.0
-#: Who takes a change back when its time is over.
-TIMER = "timer"
 #: What owners are told about, and which details.
 ALERTS: Mapping[EventKind, tuple[str, tuple[str, ...]]] = {
     EventKind.PARKED: ("alert-parked", ("for_s",)),
@@ -48,10 +47,13 @@ ALERTS: Mapping[EventKind, tuple[str, tuple[str, ...]]] = {
     EventKind.RESTARTING: ("alert-keeps-failing", ("restarts",)),
     EventKind.GAVE_UP: ("alert-gave-up", ()),
     EventKind.QUARANTINED: ("alert-set-aside", ("message", "attempts")),
-    EventKind.POLICY_CHANGED: ("alert-policy-reverted", ("old", "new")),
+    EventKind.POLICY_CHANGED: ("alert-policy-reverted", ("key", "old", "new")),
 }
-#: Bytes of a message as JSON; uuids and times as text.
-CODEC = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
+#: Bytes of a message as JSON; uuids and times as text. A field that this release does not know is
+#: no field to leave out.
+CODEC = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64", extra="forbid")
+#: The end of a traceback says most; an error may quote anything, however long.
+LONGEST_TRACEBACK = 20_000
 
 
 Draft = EventDraft | LetterDraft | AlertDraft
@@ -88,20 +90,31 @@ class Journal:
         Raises:
             StorageUnavailable: an outage; it waits on.
         """
-        size = BATCH
         while self._waiting:
-            batch = list(islice(self._waiting, size))
+            batch = list(islice(self._waiting, BATCH))
             try:
                 await self._write(records, batch)
             except StorageUnavailable:
                 raise
-            except Exception:  # a draft that cannot be written must not hold up all others
-                if len(batch) > 1:
-                    size = 1
-                    continue
+            except Exception:  # noqa: BLE001 - told of the draft that it is about, by the next call
+                await self._flush_each(records, len(batch))
+            else:
+                self._written(len(batch))
+
+    async def _flush_each(self, records: OperatorRecords, count: int) -> None:
+        """A draft that cannot be written must not hold up all others."""
+        for _ in range(count):
+            try:
+                await self._write(records, [self._waiting[0]])
+            except StorageUnavailable:
+                raise
+            except Exception:  # as above
                 log.exception("journal_entry_lost")
-            for _ in batch:
-                self._waiting.popleft()
+            self._written(1)
+
+    def _written(self, count: int) -> None:
+        for _ in range(count):
+            self._waiting.popleft()
 
     async def _write(self, records: OperatorRecords, batch: list[tuple[float, Draft]]) -> None:
         now = self._clock.now()
@@ -191,7 +204,10 @@ def alert_of(event: Event) -> tuple[str, dict[str, str | int]] | None:
 
 
 def _short(value: Any) -> str | int:
-    return round(value) if isinstance(value, int | float) else str(value)
+    """As people read it; a fraction keeps its digits."""
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else f"{value:g}"
+    return value if isinstance(value, int) else redacted(str(value))
 
 
 def letter_draft(letter: DeadLetter) -> LetterDraft:
@@ -206,15 +222,16 @@ def letter_draft(letter: DeadLetter) -> LetterDraft:
         payload=payload_of(letter.message),
         attempts=letter.attempts,
         error=type(letter.error).__name__,
-        traceback=redacted("".join(traceback.format_exception(letter.error))),
+        # Cut last: half a secret has not its shape.
+        traceback=redacted("".join(traceback.format_exception(letter.error)))[-LONGEST_TRACEBACK:],
     )
 
 
 def payload_of(message: Any) -> dict[str, Any] | None:
-    """A message as JSON; None for one that cannot be."""
+    """A message as JSON; None for one that cannot be, whatever it is made of."""
     try:
         (payload,) = _codec(type(message)).dump_python((message,), mode="json")
-    except PydanticSerializationError:
+    except (PydanticSerializationError, PydanticUserError, PydanticUndefinedAnnotation, ValueError):
         return None
     return payload if isinstance(payload, dict) else None
 
@@ -244,6 +261,6 @@ def event_draft(event: Event) -> EventDraft:
         actor=event.actor,
         incarnation=event.incarnation,
         reason=redacted(event.reason),
-        details=event.details,
+        details=redact(None, "", dict(event.details)),
         correlation_id=event.correlation_id,
     )
