@@ -3,9 +3,9 @@
 A change is one row in the database first, and in force in the same moment after it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 
@@ -13,13 +13,15 @@ from actors.runtime.actor import AsyncioActor
 from actors.runtime.events import Event, EventKind, Observer
 from actors.runtime.messages import Request, Tick
 from config.supervision import RestartPolicy, SupervisionPolicies
-from config.tuning import TuningError, parse_value, with_overrides
+from config.tuning import TuningError, checked_span, parse_value, with_overrides
 from storage.errors import StorageUnavailable
 from storage.operations import OperatorRecords
 from storage.rows import SettingChangeRow, SettingConflict, SettingDraft
 from supervisors.engine.policy import Policy, Strategy
 
 log = structlog.get_logger(__name__)
+
+Changed = TypeVar("Changed")
 
 #: The kind of this actor's address.
 POLICIES = "policies"
@@ -38,8 +40,9 @@ class PolicyBoard:
     ) -> None:
         self.defaults = defaults
         self.current = defaults
+        #: What the database says, including what this release does not allow.
         self.overrides: dict[str, Any] = {}
-        self._engine: dict[str, Policy] = {}
+        self._engine = _engine_policies(defaults)
         self.apply(overrides or {})
 
     def policy(self, name: str) -> Callable[[], Policy]:
@@ -52,17 +55,32 @@ class PolicyBoard:
         One that another release wrote and this one does not allow is left out, with an error in
         the log: supervision goes on by the file.
         """
+        if overrides == self.overrides:
+            return
         current = self.defaults
-        kept: dict[str, Any] = {}
         for key, value in sorted(overrides.items()):
             try:
                 current = with_overrides(current, {key: value})
             except TuningError as error:
                 log.error("policy_override_refused", key=key, reason=str(error))  # noqa: TRY400
-            else:
-                kept[key] = value
-        self.current, self.overrides = current, kept
-        self._engine = {name: engine_policy(policy) for name, policy in current}
+        self.current, self.overrides = current, dict(overrides)
+        self._engine = _engine_policies(current)
+
+    def apply_change(self, change: SettingChangeRow) -> None:
+        """Put one committed change in force."""
+        others = {key: value for key, value in self.overrides.items() if key != change.key}
+        self.apply(others if change.new is None else {**others, change.key: change.new})
+
+    def of_file(self, key: str) -> Any:
+        """What the file says; None for a setting that this release does not have."""
+        section, _, field = key.partition(".")
+        if section not in SupervisionPolicies.model_fields:
+            return None
+        return self.defaults.model_dump()[section].get(field)
+
+
+def _engine_policies(policies: SupervisionPolicies) -> dict[str, Policy]:
+    return {name: engine_policy(policy) for name, policy in policies}
 
 
 def engine_policy(policy: RestartPolicy) -> Policy:
@@ -99,6 +117,8 @@ class PolicyActor(AsyncioActor):
         self.board = board
         self.records = records
         self.observer = observer
+        #: Whether the database may say something else than the board.
+        self._stale = True
 
     async def prepare(self) -> None:
         """Look for changes at once, then at every interval."""
@@ -108,34 +128,32 @@ class PolicyActor(AsyncioActor):
         self, message: SetPolicy
     ) -> SettingChangeRow | SettingConflict | TuningError:
         """Check, commit, apply."""
+        revert_after_s = message.revert_after_s
         try:
             value = parse_value(self.board.current, message.key, message.text)
+            if revert_after_s is not None:
+                checked_span(revert_after_s, f"{revert_after_s:g} s")
         except TuningError as error:
             return error
-        changed = await self.records.set_setting(
-            SettingDraft(
-                key=message.key,
-                expected_old=self.board.overrides.get(message.key),
-                new=value,
-                actor=message.who,
-                reason=message.reason,
-                revert_after_s=message.revert_after_s,
+        return await self._applied(
+            self.records.set_setting(
+                SettingDraft(
+                    key=message.key,
+                    expected_old=self.board.overrides.get(message.key),
+                    new=value,
+                    actor=message.who,
+                    reason=message.reason,
+                    revert_after_s=revert_after_s,
+                )
             )
         )
-        await self._reload()
-        if isinstance(changed, SettingChangeRow):
-            self._tell(changed)
-        return changed
 
     async def on_undo_policy(
         self, message: UndoPolicy
     ) -> SettingChangeRow | SettingConflict | None:
         """Commit, apply."""
-        undone = await self.records.undo_setting(message.change_id, message.who, message.reason)
-        await self._reload()
-        if isinstance(undone, SettingChangeRow):
-            self._tell(undone)
-        return undone
+        undoing = self.records.undo_setting(message.change_id, message.who, message.reason)
+        return await self._applied(undoing)
 
     async def on_tick(self, message: Tick) -> None:
         """Read everything anew."""
@@ -146,23 +164,40 @@ class PolicyActor(AsyncioActor):
         waited_s = RELOAD_INTERVAL_S
         while True:
             try:
-                reverted = await self.records.revert_due()
-                for change in reverted:
+                for change in await self.records.revert_due():
+                    self._stale = True
                     self._tell(change)
-                if reverted or waited_s >= RELOAD_INTERVAL_S:
-                    waited_s = 0.0
-                    self.wake_self()
             except StorageUnavailable as outage:
+                self._stale = True  # the commit may have happened
                 log.warning("policies_wait", reason=str(outage))
+            if self._stale or waited_s >= RELOAD_INTERVAL_S:
+                waited_s = 0.0
+                self.wake_self()
             await self.clock.sleep(LOOK_INTERVAL_S)
             waited_s += LOOK_INTERVAL_S
 
+    async def _applied(self, changing: Awaitable[Changed]) -> Changed:
+        """Commit a change and put it in force, with no wait between: the answer finds it so."""
+        self._stale = True  # until it is known what the database says now
+        changed = await changing
+        if isinstance(changed, SettingChangeRow):
+            self.board.apply_change(changed)
+            self._tell(changed)
+        else:
+            await self._reload()
+        return changed
+
     async def _reload(self) -> None:
-        self.board.apply(await self.records.overrides())
+        self._stale = False  # by whatever happens during the read it is stale again
+        try:
+            self.board.apply(await self.records.overrides())
+        except BaseException:
+            self._stale = True
+            raise
 
     def _tell(self, change: SettingChangeRow) -> None:
-        old = change.old if change.old is not None else self._of_file(change.key)
-        new = change.new if change.new is not None else self._of_file(change.key)
+        old = change.old if change.old is not None else self.board.of_file(change.key)
+        new = change.new if change.new is not None else self.board.of_file(change.key)
         log.warning("policy_changed", key=change.key, old=old, new=new, who=change.actor)
         self.observer.event(
             Event(
@@ -171,10 +206,12 @@ class PolicyActor(AsyncioActor):
                 supervisor=self.name,
                 actor=change.key,
                 reason=change.reason,
-                details={"old": old, "new": new, "who": change.actor, "change": change.id},
+                details={
+                    "key": change.key,
+                    "old": old,
+                    "new": new,
+                    "who": change.actor,
+                    "change": change.id,
+                },
             )
         )
-
-    def _of_file(self, key: str) -> Any:
-        section, _, field = key.partition(".")
-        return getattr(getattr(self.board.defaults, section, None), field, None)
