@@ -3,18 +3,22 @@
 Who did what and why is committed before it is done.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from actors.runtime.address import Directory
-from actors.runtime.events import Event, EventKind, Observer
+from actors.runtime.events import DeadLetter, Event, EventKind, Observer
 from actors.runtime.inspection import ActorDetails, ActorView
 from actors.runtime.mailbox import Envelope
 from actors.runtime.messages import RestartByHand
+from actors.runtime.replies import Unavailable
 from bot.ports import OperationRefused
+from config.logging import redact, redacted
 from config.tuning import Forecast, Tunable, TuningError, parse_value, tunables, with_overrides
 from storage.operations import OperatorRecords
+from storage.plain import legible
 from storage.rows import (
     CannotRetry,
     DeadLetterRow,
@@ -41,6 +45,12 @@ from supervisors.operators.policies import (
 #: How far a forecast looks back, seconds, and at how many crashes at most.
 FORECAST_S = 3_600.0
 FORECAST_CRASHES = 10_000
+#: How a life ends that was cut off: by an operator or past a deadline, which spends no restart.
+CUT_OFF = asyncio.CancelledError.__name__
+#: The largest number that a row can have.
+LARGEST_ID = 2**63 - 1
+#: More of a name than any actor has is not repeated to who asked for it.
+LONGEST_NAME = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,28 +81,30 @@ class LiveOperations:
 
     def look(self, name: str) -> ActorDetails:
         """See `Operations`."""
-        return details_of(*self._find(name))
+        details = details_of(*self._find(name))
+        return replace(details, state=redact(None, "", dict(details.state)))
 
     async def suspend(self, name: str, who: str, reason: str) -> None:
         """See `Operations`."""
-        supervisor, child = self._actor(name)
-        await self.records.note_action(who, "actor_suspend", name, reason, {})
+        self._actor(name)
+        await self._note(who, "actor_suspend", name, reason)
+        supervisor, child = self._actor(name)  # it may have left meanwhile
         child.mailbox.suspend()
         self._tell(EventKind.SUSPENDED, supervisor, child, who, reason)
 
     async def resume(self, name: str, who: str, reason: str) -> None:
         """See `Operations`."""
+        self._actor(name)
+        await self._note(who, "actor_resume", name, reason)
         supervisor, child = self._actor(name)
-        await self.records.note_action(who, "actor_resume", name, reason, {})
         child.mailbox.resume()
         self._tell(EventKind.RESUMED, supervisor, child, who, reason)
 
     async def restart(self, name: str, who: str, reason: str, *, at_once: bool) -> None:
         """See `Operations`. The answer does not wait for the end: it may be the asker's own."""
-        if name == self.root().name:
-            raise OperationRefused(f"{name} is the top of the tree; restart the program instead")
+        self._find(name)
+        await self._note(who, "actor_restart", name, reason, at_once=at_once)
         supervisor, child = self._find(name)
-        await self.records.note_action(who, "actor_restart", name, reason, {"at_once": at_once})
         order = RestartByHand(child=child.key, at_once=at_once, who=who, reason=reason)
         supervisor.actor_inbox.put(Envelope(order, None, None, supervisor.clock.now()))
 
@@ -111,22 +123,26 @@ class LiveOperations:
         crashes = [
             row
             for row in reversed(rows)
-            if row.supervisor.split("/", 1)[0] in charter.supervisors
+            if row.supervisor in charter.supervisors
+            and row.reason != CUT_OFF
             and not row.details.get("weather")
         ]
-        changed = with_overrides(self.board.current, {key: value})
-        before, after = (
-            too_many(
+        current = self.board.current
+        before, after = [
+            # On another thread: a thousand restarts within the window of each of 10,000 crashes
+            # take longer than the loop may stand still.
+            await asyncio.to_thread(
+                too_many,
                 crashes,
                 engine_policy(getattr(policies, section)),
                 charter.exceeded,
                 charter.scope,
             )
-            for policies in (self.board.current, changed)
-        )
+            for policies in (current, with_overrides(current, {key: value}))
+        ]
         return Forecast(
             key=key,
-            old=getattr(getattr(self.board.current, section), field),
+            old=getattr(getattr(current, section), field),
             new=value,
             within_s=FORECAST_S,
             restarts=len(crashes),
@@ -140,30 +156,34 @@ class LiveOperations:
     ) -> SettingChangeRow:
         """See `Operations`."""
         message = SetPolicy(
-            key=key, text=text, who=who, reason=reason, revert_after_s=revert_after_s
+            key=key, text=text, who=who, reason=redacted(reason), revert_after_s=revert_after_s
         )
         match await self.directory.find(POLICIES).ask(message):
             case SettingChangeRow() as changed:
                 return self._in_words(changed)
-            case SettingConflict(current=current):
-                raise OperationRefused(f"{key} was changed just now, to {current}; look again")
+            case SettingConflict() as conflict:
+                value = self._value_in(conflict)
+                raise OperationRefused(f"{key} was changed just now, to {value}; look again")
             case TuningError() as error:
                 raise OperationRefused(str(error))
 
     async def undo_policy(self, change_id: int, who: str, reason: str) -> SettingChangeRow:
         """See `Operations`."""
-        message = UndoPolicy(change_id=change_id, who=who, reason=reason)
+        message = UndoPolicy(change_id=change_id, who=who, reason=redacted(reason))
+        refusal = f"there is no change {change_id}, or it was taken back before"
+        if not 1 <= change_id <= LARGEST_ID:
+            raise OperationRefused(refusal)
         match await self.directory.find(POLICIES).ask(message):
             case SettingChangeRow() as undone:
                 return self._in_words(undone)
-            case SettingConflict(key=key, current=current):
+            case SettingConflict() as conflict:
+                value = self._value_in(conflict)
                 raise OperationRefused(
-                    f"{key} was changed again since, to {current}; undo that change, or set it"
+                    f"{conflict.key} was changed again since, to {value};"
+                    " undo that change, or set it"
                 )
             case None:
-                raise OperationRefused(
-                    f"there is no change {change_id}, or it was taken back before"
-                )
+                raise OperationRefused(refusal)
 
     async def policy_history(self, limit: int) -> list[SettingChangeRow]:
         """See `Operations`."""
@@ -171,7 +191,7 @@ class LiveOperations:
 
     async def events(self, limit: int, actor: str | None) -> list[EventRow]:
         """See `Operations`."""
-        return await self.records.events(limit, actor=actor)
+        return await self.records.events(limit, actor=None if actor is None else legible(actor))
 
     async def dead_letters(self, limit: int) -> list[DeadLetterRow]:
         """See `Operations`."""
@@ -179,7 +199,9 @@ class LiveOperations:
 
     async def dead_letter(self, letter_id: int) -> DeadLetterRow:
         """See `Operations`."""
-        letter = await self.records.dead_letter(letter_id)
+        letter = None
+        if 1 <= letter_id <= LARGEST_ID:
+            letter = await self.records.dead_letter(letter_id)
         if letter is None:
             raise OperationRefused(f"there is no dead letter {letter_id}")
         return letter
@@ -193,8 +215,7 @@ class LiveOperations:
             case UpdateReleased():
                 return "the update is worked on again, whole"
             case DeadLetterRow():
-                kind, _, key = letter.actor.partition("/")
-                self.directory.find(kind, key).tell(message, operation_id=letter.operation_id)
+                self._send_again(letter, message)
                 return f"sent to {letter.actor} again"
             case NotWaiting(state=state):
                 raise OperationRefused(f"dead letter {letter_id} was {state} before")
@@ -208,7 +229,8 @@ class LiveOperations:
 
     async def drop_dead_letter(self, letter_id: int, who: str, reason: str) -> None:
         """See `Operations`."""
-        match await self.records.drop_dead_letter(letter_id, who, reason):
+        await self.dead_letter(letter_id)
+        match await self.records.drop_dead_letter(letter_id, who, redacted(reason)):
             case None:
                 raise OperationRefused(f"there is no dead letter {letter_id}")
             case NotWaiting(state=state):
@@ -217,10 +239,16 @@ class LiveOperations:
                 return
 
     def _find(self, name: str) -> tuple[Nursery, Child]:
+        if name == self.root().name:
+            raise OperationRefused(
+                f"{name} is the top of the tree: `tollgate tree` shows it, and to restart it is to "
+                "restart the program"
+            )
         found = find(self.root(), name)
         if found is None:
+            shown = "".join(c if c.isprintable() else "?" for c in name[:LONGEST_NAME])
             raise OperationRefused(
-                f"no actor {name} is there now; `tollgate tree` shows who is. "
+                f"no actor {shown} is there now; `tollgate tree` shows who is. "
                 "A user's actor is there while it has something to do"
             )
         return found
@@ -246,6 +274,31 @@ class LiveOperations:
             )
         )
 
+    async def _note(self, who: str, action: str, name: str, reason: str, **details: Any) -> None:
+        await self.records.note_action(who, action, name, redacted(reason), details)
+
+    def _send_again(self, letter: DeadLetterRow, message: Any) -> None:
+        """Send what a letter holds; if it is not taken, it is a dead letter once more."""
+        kind, _, key = letter.actor.partition("/")
+        address = self.directory.find(kind, key)
+        try:
+            address.tell(message, operation_id=letter.operation_id)
+        except Unavailable as refusal:
+            self.observer.dead_letter(
+                DeadLetter(
+                    at=self.root().clock.now(),
+                    actor=letter.actor,
+                    message=message,
+                    attempts=letter.attempts,
+                    error=refusal,
+                    correlation_id=letter.correlation_id,
+                    operation_id=letter.operation_id,
+                )
+            )
+            raise OperationRefused(
+                f"not now: {refusal}; the message waits as a new dead letter"
+            ) from None
+
     def _message_of(self, letter: DeadLetterRow) -> Any | None:
         """The message in a letter; None if this release cannot read it."""
         kind = letter.actor.partition("/")[0]
@@ -259,13 +312,17 @@ class LiveOperations:
 
     def _in_words(self, change: SettingChangeRow) -> SettingChangeRow:
         """A change with the file's values where the record says only that they are the file's."""
-        section, _, field = change.key.partition(".")
-        of_file = getattr(getattr(self.board.defaults, section, None), field, None)
+        of_file = self.board.of_file(change.key)
         return replace(
             change,
             old=of_file if change.old is None else change.old,
             new=of_file if change.new is None else change.new,
         )
+
+    def _value_in(self, conflict: SettingConflict) -> Any:
+        """The value that stands in the way, the file's if the record says only that."""
+        value = conflict.current
+        return self.board.of_file(conflict.key) if value is None else value
 
     def _parsed(self, key: str, text: str) -> Any:
         try:
