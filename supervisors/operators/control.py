@@ -9,7 +9,7 @@ import pwd
 import socket
 import struct
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, is_dataclass
 from datetime import datetime
 from pathlib import Path
@@ -31,7 +31,12 @@ log = structlog.get_logger(__name__)
 
 #: Enough for a reason in words.
 LARGEST_BODY = 16_384
-CREDENTIALS = struct.Struct("3i")
+#: Children of one supervisor that the tree shows at most, however many are asked for: the rest is
+#: told as a number.
+MOST_SHOWN = 500
+#: How long a request in hand may hold up the stop, seconds.
+PATIENCE_S = 1.0
+CREDENTIALS = struct.Struct("iII")  # process, user, group
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -85,11 +90,13 @@ class ControlActor(AsyncioActor):
 
     async def prepare(self) -> None:
         """Open the socket; one that another life left behind is replaced."""
-        self._runner = web.AppRunner(control_app(self.operations), access_log=None)
+        self._runner = web.AppRunner(
+            control_app(self.operations), access_log=None, shutdown_timeout=PATIENCE_S
+        )
         await self._runner.setup()
         listener = listen_on(self.data_dir)
         self._inode = (self.data_dir / CONTROL_SOCKET).stat().st_ino
-        await web.SockSite(self._runner, listener, shutdown_timeout=1.0).start()
+        await web.SockSite(self._runner, listener).start()
 
     async def finish(self) -> None:
         """Close it."""
@@ -103,24 +110,27 @@ class ControlActor(AsyncioActor):
         runner, self._runner = self._runner, None
         if runner is None:
             return
-        await runner.cleanup()
         path = self.data_dir / CONTROL_SOCKET
+        # While it is open: afterwards another back-end's socket may get the same number.
         with suppress(OSError):  # another back-end has put its own in this place
             if path.stat().st_ino == self._inode:
                 path.unlink()
+        await runner.cleanup()
 
 
 def listen_on(data_dir: Path) -> socket.socket:
     """A socket in this folder, which is in its place only when it can be used."""
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    draft = f"{CONTROL_SOCKET}.new"
-    (data_dir / draft).unlink(missing_ok=True)
-    with short_path(data_dir, draft) as path:
-        listener.bind(path)
-    (data_dir / draft).chmod(0o600)
-    listener.listen(16)
-    listener.setblocking(False)
-    (data_dir / draft).rename(data_dir / CONTROL_SOCKET)
+    draft = data_dir / f"{CONTROL_SOCKET}.new"
+    draft.unlink(missing_ok=True)
+    with ExitStack() as unless_it_works:
+        listener = unless_it_works.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+        with short_path(data_dir, draft.name) as path:
+            listener.bind(path)
+        draft.chmod(0o600)
+        listener.listen(16)
+        listener.setblocking(False)
+        draft.rename(data_dir / CONTROL_SOCKET)
+        unless_it_works.pop_all()
     return listener
 
 
@@ -153,7 +163,10 @@ class _Routes:
         self.operations = operations
 
     async def tree(self, request: web.Request) -> web.Response:
-        return _json(self.operations.tree(_number(request, "shown", 20, 10_000)))
+        shown = _number(request, "shown", 20, 10_000)
+        tree = self.operations.tree(min(shown, MOST_SHOWN))
+        # Thousands of values, and none changes any more: the loop need not wait for their text.
+        return _text(await asyncio.to_thread(_dumped, tree))
 
     async def look(self, request: web.Request) -> web.Response:
         return _json(self.operations.look(request.query.get("name", "")))
@@ -226,10 +239,14 @@ class _Routes:
 
 
 def operator_of(request: web.Request) -> str:
-    """Who is at the other end, by the kernel's word."""
+    """Who is at the other end, by the kernel's word.
+
+    Raises:
+        OperationRefused: nobody is any more, so nobody's name could be put to the act.
+    """
     peer = request.transport.get_extra_info("socket") if request.transport else None
     if peer is None:
-        return "os:unknown"
+        raise OperationRefused("whoever asked has hung up")
     raw = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size)
     uid = CREDENTIALS.unpack(raw)[1]
     try:
@@ -271,9 +288,11 @@ def _id(request: web.Request) -> int:
 
 def _number(request: web.Request, name: str, default: int, most: int) -> int:
     text = request.query.get(name, str(default))
-    if not text.isdecimal() or not 1 <= int(text) <= most:
+    # As many digits as the most: Python takes no number of thousands of digits.
+    number = int(text) if text.isdecimal() and len(text) <= len(str(most)) else 0
+    if not 1 <= number <= most:
         raise OperationRefused(f"{name}: a number from 1 to {most}")
-    return int(text)
+    return number
 
 
 def _error(status: int, text: str) -> web.Response:
@@ -281,7 +300,15 @@ def _error(status: int, text: str) -> web.Response:
 
 
 def _json(content: Any) -> web.Response:
-    return web.json_response(content, dumps=lambda value: json.dumps(value, default=_plain))
+    return _text(_dumped(content))
+
+
+def _text(content: str) -> web.Response:
+    return web.Response(text=content, content_type="application/json")
+
+
+def _dumped(content: Any) -> str:
+    return json.dumps(content, default=_plain)
 
 
 def _plain(value: Any) -> Any:
