@@ -16,7 +16,7 @@ from actors.runtime.inspection import failure_of
 from actors.runtime.mailbox import Envelope
 from actors.runtime.messages import ChildEnded, RestartByHand, RestartDue
 from supervisors.engine.child import Child
-from supervisors.engine.policy import Policy, Scope, SupervisorSpec
+from supervisors.engine.policy import Policy, Scope, Strategy, SupervisorSpec
 from supervisors.engine.report import Reporter
 from supervisors.engine.restarts import (
     GiveUp,
@@ -144,7 +144,7 @@ class Nursery(AsyncioActor):
         for child in waiting:
             child.waits_for = None
         for number, child in enumerate(waiting):
-            if not await self._ready(child) and self._in_step():
+            if not await self._ready(child) and self.policy.strategy is not Strategy.ONE_FOR_ONE:
                 # Those after it build on it: they start when its own restart is due.
                 for later in waiting[number + 1 :]:
                     later.waits_for = child.key
@@ -225,10 +225,6 @@ class Nursery(AsyncioActor):
             await self._until_ended(actor)
         child.actor = None
         child.settled = child.incarnation
-
-    def _in_step(self) -> bool:
-        """Whether children build on one another."""
-        return False
 
     def waiting_for(self, child: Child) -> list[Child]:
         """Siblings that are going to be restarted with a failed child."""

@@ -64,8 +64,7 @@ def taken_along(strategy: Strategy, children: Sequence[str], failed: str) -> lis
             return []
         case Strategy.ONE_FOR_ALL:
             return [child for child in children if child != failed]
-        case Strategy.REST_FOR_ONE:
-            return list(children[children.index(failed) + 1 :])
+    return list(children[children.index(failed) + 1 :])
 
 
 def decide_shutdown(auto_shutdown: AutoShutdown, *, significant_left: int) -> bool:
@@ -75,5 +74,4 @@ def decide_shutdown(auto_shutdown: AutoShutdown, *, significant_left: int) -> bo
             return False
         case AutoShutdown.ANY_SIGNIFICANT:
             return True
-        case AutoShutdown.ALL_SIGNIFICANT:
-            return significant_left == 0
+    return significant_left == 0

@@ -10,7 +10,7 @@ from actors.runtime.actor import Post, Surroundings
 from actors.runtime.mailbox import Mailbox
 from supervisors.engine.child import Child, Hosted
 from supervisors.engine.nursery import Nursery
-from supervisors.engine.policy import Strategy, SupervisorSpec
+from supervisors.engine.policy import SupervisorSpec
 from supervisors.engine.report import top_ended
 from supervisors.engine.strategies import taken_along
 
@@ -49,6 +49,3 @@ class Supervisor(Nursery):
         """As the strategy says."""
         keys = taken_along(self.policy.strategy, list(self.children), child.key)
         return [self.children[key] for key in keys]
-
-    def _in_step(self) -> bool:
-        return self.policy.strategy is not Strategy.ONE_FOR_ONE
