@@ -134,8 +134,7 @@ class DynamicSupervisor(Nursery):
     async def begin_all(self, children: Iterable[Child]) -> None:
         """Start children side by side: none builds on another."""
         for child in children:
-            if child.actor is None:
-                self.begin(child)
+            self.begin(child)
 
     def waiting_for(self, child: Child) -> list[Child]:
         """Nobody: the failure of one leaves the others alone."""
