@@ -5,7 +5,6 @@ What an operator asks about an actor is kept here too, since the inbox outlives 
 
 import asyncio
 import uuid
-from collections import deque
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -144,7 +143,8 @@ class Mailbox:
         self.statistics = Statistics()
         self._loop = asyncio.get_running_loop()
         self._system: list[Envelope] = []
-        self._waiting: deque[Envelope] = deque()
+        # Not a deque, which takes 600 bytes when empty, as most inboxes are.
+        self._waiting: list[Envelope] = []
         self._closed = False
         self._tick_waits = False
         self._reader: asyncio.Future[None] | None = None
@@ -212,7 +212,7 @@ class Mailbox:
 
     def put_back(self, envelope: Envelope) -> None:
         """Let a message be the next one again, however full the inbox is."""
-        self._waiting.appendleft(envelope)
+        self._waiting.insert(0, envelope)
 
     def suspend(self) -> None:
         """Let messages wait; stop and system messages still get through."""
@@ -255,7 +255,7 @@ class Mailbox:
             return self._system.pop(0)
         if not self._readable():
             return None
-        envelope = self._waiting.popleft()
+        envelope = self._waiting.pop(0)
         if isinstance(envelope.message, Tick):
             self._tick_waits = False
         return envelope

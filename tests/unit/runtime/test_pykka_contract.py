@@ -5,7 +5,7 @@ The second half holds that pykka's own `ActorRef` works on our actors.
 
 import asyncio
 import inspect
-import threading
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -63,7 +63,13 @@ async def test_a_reference_takes_inbox_and_stop_flag_from_the_actor_when_it_is_m
 
     assert id(reference.actor_inbox) == id(replacement)
     assert reference.actor_stopped is actor.actor_stopped
-    assert isinstance(actor.actor_stopped, threading.Event)
+
+
+def test_of_the_stop_flag_pykka_uses_what_ours_has() -> None:
+    sources = [inspect.getsource(kind) for kind in (pykka.Actor, pykka.ActorRef)]
+    used = {name for source in sources for name in re.findall(r"actor_stopped\.(\w+)\(", source)}
+
+    assert used == {"is_set", "set"}
 
 
 async def test_an_ask_makes_its_future_by_our_hook_and_an_envelope_by_pykkas_class() -> None:
