@@ -77,7 +77,7 @@ async def drain(root: Nursery, clock: Clock) -> None:
     Nothing is lost with it: what was accepted is in the database.
     """
     root.stop(drain=True)
-    cut_off = clock.call_later(DRAIN_DEADLINE_S, root.kill)
+    cut_off = clock.call_later(DRAIN_DEADLINE_S, root.hurry)
     try:
         await root.wait_ended()
     finally:

@@ -196,7 +196,8 @@ class Nursery(AsyncioActor):
         return actor
 
     def stay_down(self, child: Child) -> None:
-        """A child has ended for good, for now."""
+        """A child has ended for good, unless a sibling's restart or an operator starts it again."""
+        self._nobody_reads(child)
         self._end_with(child)
 
     def forget(self, child: Child) -> None:
@@ -293,8 +294,11 @@ class Nursery(AsyncioActor):
         self.history = RestartHistory()
 
     def _drop(self, child: Child) -> None:
-        """Forget a temporary child: nobody will read its inbox."""
+        """Forget a temporary child."""
         del self.children[child.key]
+        self._nobody_reads(child)
+
+    def _nobody_reads(self, child: Child) -> None:
         child.mailbox.close()
         child.mailbox.refuse_askers(f"{child.spec.name} has ended")
 

@@ -10,7 +10,7 @@ from actors.runtime.actor import Post, Surroundings
 from actors.runtime.mailbox import Mailbox
 from supervisors.engine.child import Child, Hosted
 from supervisors.engine.nursery import Nursery
-from supervisors.engine.policy import SupervisorSpec
+from supervisors.engine.policy import AutoShutdown, SupervisorSpec
 from supervisors.engine.report import top_ended
 from supervisors.engine.strategies import taken_along
 
@@ -29,6 +29,12 @@ class Supervisor(Nursery):
         self.children = {hosted.spec.name: hosted.child() for hosted in children}
         if len(self.children) != len(children):
             raise ValueError("two children have the same name")
+        if spec.auto_shutdown is AutoShutdown.NEVER:
+            for child in self.children.values():
+                if child.spec.significant:
+                    raise ValueError(
+                        f"{child.spec.name} is significant, and auto_shutdown is never"
+                    )
 
     def begin_life(self, name: str) -> None:
         """Start as the top of a tree: nobody supervises this one, its end is awaited outside."""

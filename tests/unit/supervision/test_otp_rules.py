@@ -243,21 +243,25 @@ def trees(draw: st.DrawFn) -> Group:
     """A supervisor of workers and of supervisors."""
     numbers = iter(range(1_000))
 
-    def child(depth: int) -> Worker | Group:
+    def child(depth: int, *, may_be_significant: bool) -> Worker | Group:
         restart = draw(RESTARTS)
-        significant = restart != "permanent" and draw(st.booleans())
+        significant = may_be_significant and restart != "permanent" and draw(st.booleans())
         if depth < DEPTH and draw(st.integers(0, 2)) == 0:
             return group(depth + 1, restart=restart, significant=significant)
         return Worker(name=f"w{next(numbers)}", restart=restart, significant=significant)
 
     def group(depth: int, **place: Any) -> Group:
+        auto_shutdown = draw(st.sampled_from(["never", "any_significant", "all_significant"]))
+        may_be = auto_shutdown != "never"  # a mistake otherwise
         return Group(
             name=f"s{next(numbers)}",
             strategy=draw(st.sampled_from(["one_for_one", "one_for_all", "rest_for_one"])),
             intensity=draw(st.integers(0, 3)),
             period=draw(st.integers(1, 4)),
-            auto_shutdown=draw(st.sampled_from(["never", "any_significant", "all_significant"])),
-            children=tuple(child(depth) for _ in range(draw(st.integers(1, WIDTH)))),
+            auto_shutdown=auto_shutdown,
+            children=tuple(
+                child(depth, may_be_significant=may_be) for _ in range(draw(st.integers(1, WIDTH)))
+            ),
             **place,
         )
 

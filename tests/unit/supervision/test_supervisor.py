@@ -142,6 +142,15 @@ async def test_two_children_of_one_name_are_a_mistake(office: Office) -> None:
         office.supervisor()
 
 
+async def test_a_significant_child_of_one_that_never_shuts_itself_down_is_a_mistake(
+    office: Office,
+) -> None:
+    office.hire("key", restart=Restart.TRANSIENT, significant=True)
+
+    with pytest.raises(ValueError, match="key is significant, and auto_shutdown is never"):
+        office.supervisor()
+
+
 # Mending
 
 
@@ -244,7 +253,7 @@ async def test_a_permanent_child_comes_back_from_every_end(office: Office, kill:
 
 
 async def test_a_transient_child_that_stops_in_order_stays_away(office: Office) -> None:
-    office.hire("temp", restart=Restart.TRANSIENT)
+    address = office.hire("temp", restart=Restart.TRANSIENT)
     supervisor = await office.open()
 
     office.actors["temp"][0].stop()
@@ -252,6 +261,8 @@ async def test_a_transient_child_that_stops_in_order_stays_away(office: Office) 
     await until(lambda: supervisor.children["temp"].settled == 1)
     assert supervisor.children["temp"].down()
     assert office.stage.clock.timers == []
+    with pytest.raises(Unavailable):  # at once: nobody reads there
+        await address.ask(Note("anybody?"))
 
 
 @pytest.mark.parametrize("kill", [True, False], ids=["killed", "crashed"])
