@@ -311,8 +311,10 @@ class Kit:
         found = {}
         for supervisor in supervisors(self._tree()):
             for child in supervisor.children.values():
-                if child.mailbox.in_hand is not None:
-                    found[child.spec.name] = type(child.mailbox.in_hand.message).__name__
-                elif child.actor is not None and not child.actor.started.done():
-                    found[child.spec.name] = "prepare"
+                actor = child.actor
+                if actor is None or actor.actor_stopped.is_set():
+                    continue
+                # What the runtime itself reports as `during`: it knows `prepare` and `finish` too.
+                if actor._during != "waiting":
+                    found[child.spec.name] = actor._during
         return found

@@ -92,6 +92,18 @@ async def test_quiet_names_who_does_not_get_ready() -> None:
         assert await kit.quiet() == {}
 
 
+async def test_quiet_names_who_does_not_come_to_an_end() -> None:
+    async with Kit() as kit:
+        gate = Gate()
+        await kit.start(puppet("clerk", finish=gate))
+        kit.actor("clerk").stop()
+
+        assert await kit.quiet() == {"clerk": "finish"}
+
+        gate.open.set()
+        assert await kit.quiet() == {}
+
+
 async def test_those_that_go_on_and_on_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two that wake one another in turn: no single look sees both."""
     monkeypatch.setattr(settling, "TURNS", 200)
