@@ -36,6 +36,7 @@ from storage.database import Database
 from storage.errors import StorageUnavailable
 from storage.inbox import PostgresInbox
 from storage.links import LinkCipher
+from storage.operations import OperatorRecords
 from storage.rows import InboxRow
 from tests.integration.actors.world import World, running
 from tests.integration.database_fixtures import Rows
@@ -158,6 +159,24 @@ class Handlers:
 
         self.behaviour[number] = fail
 
+    def fails_in_turn(self, number: int, errors: list[Exception]) -> None:
+        """An update's handler raises one error after the other, then works."""
+
+        async def fail(attempt: int) -> None:
+            if attempt <= len(errors):
+                raise errors[attempt - 1]
+
+        self.behaviour[number] = fail
+
+    def kills(self, number: int, kill: Callable[[], None]) -> None:
+        """An update's handler ends whoever runs it."""
+
+        async def die(_: int) -> None:
+            kill()
+            await asyncio.Event().wait()
+
+        self.behaviour[number] = die
+
     def hangs_once(self, number: int) -> None:
         """An update's handler does not end at its first try."""
 
@@ -209,6 +228,10 @@ class Door:
             return len(self.telegram.polls) >= times
 
         await eventually(polled)
+
+    async def letters(self) -> list[Any]:
+        """What operators find, oldest first."""
+        return list(await self.world.rows.fetch("SELECT * FROM dead_letters ORDER BY id"))
 
     def worker(self) -> AsyncioActor:
         """The actor that works on updates."""
@@ -413,6 +436,25 @@ async def test_a_payment_behind_a_bug_is_tried_again_by_the_next_start(door: Doo
     await door.until_handled(10)
 
     assert await door.world.rows.fetchval("SELECT quarantined_at FROM inbox") is None
+    (letter,) = await door.letters()
+    assert (letter["state"], letter["decided_by"]) == ("retried", "start")
+
+
+async def test_money_that_an_operator_dropped_is_not_tried_by_the_next_start(door: Door) -> None:
+    door.handlers.fails(10, KeyError("a bug"), times=BUG_TRIES)
+    door.telegram.send(paid(10))
+    await door.until_idle()
+    (letter,) = await door.letters()
+    await OperatorRecords(door.world.database).drop_dead_letter(
+        letter["id"], "os:root", "given back"
+    )
+
+    door.worker().kill()
+    door.telegram.send(paid(11))
+    await door.until_handled(11)
+
+    assert door.handlers.handled == [11]
+    assert [row["state"] for row in await door.letters()] == ["dropped"]
 
 
 async def test_a_flood_limit_is_waited_out_and_not_counted(door: Door) -> None:
@@ -445,6 +487,34 @@ async def test_an_update_that_never_ends_is_set_aside(door: Door) -> None:
 
     assert 10 not in door.handlers.handled
     gate.set()
+
+
+async def test_an_update_that_kills_whoever_works_on_it_is_set_aside_after_three_lives(
+    door: Door,
+) -> None:
+    """The attempt is committed before it is made, so the count survives what it kills."""
+    door.handlers.kills(10, lambda: door.worker().kill())
+    door.telegram.send(said(10, ANN), said(11, ANN))
+    await door.until_idle()
+
+    assert door.handlers.tries[10] == BUG_TRIES == 3
+    assert door.handlers.handled == [11]
+    (letter,) = await door.letters()
+    assert (letter["actor"], letter["error"], letter["attempts"]) == ("inbox", "never ended", 3)
+    assert (letter["state"], letter["payload"]) == ("waiting", None)
+
+
+async def test_answers_that_telegram_refused_are_no_strikes(door: Door) -> None:
+    """An update that was refused often still has all its tries when it meets a bug."""
+    refusal, bug = TelegramNetworkError(ASKED, "reset"), KeyError("a bug")
+    door.handlers.fails_in_turn(10, [*[refusal] * (TELEGRAM_TRIES - 1), *[bug] * (BUG_TRIES - 1)])
+    door.telegram.send(said(10))
+    await door.until_idle()
+
+    assert door.handlers.handled == [10]
+    assert await door.letters() == []
+    found = await door.world.rows.fetchrow("SELECT attempts, refusals FROM inbox")
+    assert tuple(found) == (BUG_TRIES, TELEGRAM_TRIES - 1)
 
 
 async def test_a_crowd_is_served_a_few_at_a_time(door: Door) -> None:
