@@ -143,6 +143,8 @@ class Stand:
             await self.until(lambda: LOOK_INTERVAL_S in self.clock.delays)
             self.clock.advance(LOOK_INTERVAL_S)
         await self.until(lambda: LOOK_INTERVAL_S in self.clock.delays)
+        mailbox = self.child(POLICIES).mailbox
+        await self.until(lambda: mailbox.empty() and mailbox.in_hand is None)
 
     async def actions(self) -> list[tuple[str, str, str, str]]:
         """What operators did, oldest first."""

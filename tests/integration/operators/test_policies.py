@@ -310,6 +310,7 @@ async def test_during_an_outage_nothing_is_changed_and_the_asker_hears_it(stand:
 
 
 async def test_a_commit_whose_answer_was_lost_is_in_force_a_moment_later(stand: Stand) -> None:
+    await stand.pass_seconds(1)
     stand.database.silent = 1
 
     with pytest.raises(Unavailable):
@@ -343,6 +344,7 @@ async def test_a_change_is_in_force_although_nothing_can_be_read_after_it(stand:
 
 
 async def test_after_an_outage_all_is_read_anew(stand: Stand) -> None:
+    await stand.pass_seconds(1)
     stand.database.away = True
     await stand.pass_seconds(3)
     stand.database.away = False
