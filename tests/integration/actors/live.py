@@ -7,16 +7,15 @@ the control socket.
 import asyncio
 import io
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import pytest
 import structlog
 
-from bot.sandbox import Message, Person, Refused, Sandbox
+from bot.sandbox import Message, Paid, Person, Refused, Sandbox
 from config.logging import configure_logging
 from config.settings import Settings, load_settings
 from storage.database import refuse_in_transaction
@@ -24,8 +23,8 @@ from storage.links import LinkCipher
 from supervisors import wiring
 from supervisors.run import Stop, _serve
 from tests.e2e.control import PATIENCE_S, Control, until
-from tests.integration.actors.world import POLICY
-from tests.integration.database_fixtures import Rows, connected
+from tests.integration.actors.world import HURRY, POLICY
+from tests.integration.database_fixtures import Rows
 from tests.integration.shop import NODE
 from tests.invariants import assert_invariants
 from xray_api.client.fake import FakeNodeClient
@@ -57,12 +56,11 @@ title = "A node"
 url = "http://127.0.0.1:9"
 api_keys = ["no-secret-no-secret-no-secret-no-secret-no-"]
 """
-#: Nobody waits for the waits between tries.
-FORGET_APPROVAL = """
+#: An approval whose answer was lost keeps other payments of its order away for a while.
+FORGET_APPROVALS = """
 UPDATE purchases SET approved_at = now() - interval '1 hour'
-WHERE user_id = $1 AND approved_at IS NOT NULL
+WHERE approved_at < now() - interval '1 second'
 """
-HURRY = "UPDATE inbox SET next_at = now() WHERE next_at > now()"
 
 
 @dataclass
@@ -139,13 +137,29 @@ class Stage:
         return await life.ended()
 
     async def until_true(self, query: str, *arguments: object) -> None:
-        """Until the database says so, whichever waits the inbox keeps."""
+        """Until the database says so, whichever waits it keeps."""
 
         async def said() -> bool:
-            await self.rows.execute(HURRY)
+            await self.hurry()
             return bool(await self.rows.fetchval(query, *arguments))
 
         await until(said)
+
+    async def until_done(self, tasks: list[asyncio.Task[None]]) -> None:
+        """Until all have come to their end, whichever waits the database keeps."""
+
+        async def done() -> bool:
+            await self.hurry()
+            return all(task.done() for task in tasks)
+
+        await until(done)
+        for task in tasks:
+            task.result()
+
+    async def hurry(self) -> None:
+        """Let everything that waits in the database be due."""
+        for statement in (*HURRY, FORGET_APPROVALS):
+            await self.rows.execute(statement)
 
     async def invoice(self, buyer: Person) -> Message:
         """Walk from /start to the invoice of the first plan."""
@@ -161,19 +175,10 @@ class Stage:
 
         async def charged() -> bool:
             outcome = await buyer.pay(invoice)
-            if isinstance(outcome, Refused):
-                await self._forget_approval(buyer)
-            return not isinstance(outcome, Refused)
+            assert isinstance(outcome, Paid | Refused)
+            return isinstance(outcome, Paid)
 
         await until(charged)
-
-    async def _forget_approval(self, buyer: Person) -> None:
-        """An approval whose answer was lost keeps others away for 30 s; nobody waits for that."""
-        url = self.settings.database.url
-        assert url is not None
-        with suppress(OSError, asyncpg.PostgresError):  # it may be away
-            async with connected(url.get_secret_value()) as connection:
-                await connection.execute(FORGET_APPROVAL, buyer.id)
 
     async def buy(self, buyer: Person) -> None:
         """From /start to the link."""
