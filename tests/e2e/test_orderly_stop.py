@@ -48,7 +48,7 @@ async def hold_answer(shop: Shop, buyer: Person) -> asyncio.Event:
     await buyer.say("/start")
 
     async def under_way() -> bool:
-        return answers(shop) > before
+        return answers(shop) > before and shop.world.sandbox.pending_updates == 0
 
     await until(under_way)
     return gate

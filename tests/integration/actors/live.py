@@ -55,6 +55,9 @@ id = "{node}"
 title = "A node"
 url = "http://127.0.0.1:9"
 api_keys = ["no-secret-no-secret-no-secret-no-secret-no-"]
+
+[provisioner]
+attempt_timeout_s = 30
 """
 #: An approval whose answer was lost keeps other payments of its order away for a while.
 FORGET_APPROVALS = """
