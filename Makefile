@@ -6,12 +6,13 @@ PYTEST := $(BIN)/python -m pytest
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --progress-bar off
 PACKAGES := actors bot config storage supervisors xray_api
 
-.PHONY: help install install-dev demo test test-deep test-browser lint format proto lock clean
+.PHONY: help install install-dev demo test test-deep test-browser bench lint format proto lock clean
 
 help:
 	@echo "make demo          the whole product on this machine: prints the address of a chat page"
 	@echo "make test          the test suite, with a real PostgreSQL and a real Xray"
 	@echo "make test-deep     the rest of what CI runs: the chat page in a real browser"
+	@echo "make bench         what an actor costs, as ratios within one run"
 	@echo "make lint          format, lints, types, directions of imports, lock files"
 	@echo "make install       the environment alone, in $(VENV); then: $(BIN)/tollgate --help"
 
@@ -50,6 +51,9 @@ test-deep: install-dev
 
 test-browser: install-dev
 	$(PYTEST) -m browser
+
+bench: install-dev
+	$(BIN)/python -m tests.benchmarks.runtime
 
 lint: install-dev
 	$(BIN)/ruff format --check

@@ -96,7 +96,6 @@ async def wire(settings: Settings) -> AsyncIterator[Backend]:
             log.error("users_on_unknown_node", node=node_id, users=stranded, setting="nodes")
         directory = Directory()
         records = OperatorRecords(database)
-        await records.revert_due()  # time went on while nobody looked
         board = PolicyBoard(policies, await records.overrides())
         clock = LoopClock()
         journal = Journal(clock, settings.telegram.admins)

@@ -118,6 +118,8 @@ class AsyncioActor(pykka.Actor):
         self._during = "prepare"
         self._context: MessageContext | None = None
         self._killed_for: BaseException | None = None
+        #: Since when it is on its way out in order; None before.
+        self.ending_since: float | None = None
         #: Whether this is an orderly stop: what waits is finished, nothing new is begun.
         self.draining = False
         self._idle = False
@@ -216,6 +218,11 @@ class AsyncioActor(pykka.Actor):
         mailbox = self._post.mailbox
         return mailbox.in_hand is not None or bool(self._spawned) or not mailbox.empty()
 
+    @property
+    def leaving(self) -> bool:
+        """Whether it is letting go of what it has, after which its supervisor hears of its end."""
+        return self._leaving
+
     def leave(self) -> None:
         """End in order, unless there is something to do: the next message starts another."""
         self._idle = not self.busy and not self._post.mailbox.suspended
@@ -283,6 +290,7 @@ class AsyncioActor(pykka.Actor):
                 # Somebody swallowed the kill; `asyncio.wait_for` can, when its work is just done.
                 raise asyncio.CancelledError("killed")
         self._during = "finish"
+        self.ending_since = self.clock.now()
         while self.draining and self._to_drain:
             await asyncio.wait(self._to_drain)
         await self._end_spawned()
@@ -316,21 +324,19 @@ class AsyncioActor(pykka.Actor):
         mailbox.settle_system()
         if error is not None:
             mailbox.statistics.last_failure = failure_of(error, self._during, self.clock.now())
+        self.actor_stopped.set()
+        self._settle_started()
+        ending = Ending(
+            error=error,
+            during=self._during,
+            context=self._context,
+            weather=isinstance(error, self.weather),
+        )
         try:
+            self._post.ended(self, ending)
+        finally:  # an observer that fails is a bug, and no reason to lose the message in hand
             if mailbox.in_hand is not None:
                 self._strike(mailbox.in_hand, error or asyncio.CancelledError("ended"))
-        finally:  # an observer that fails is a bug, and no reason to leave the supervisor waiting
-            self.actor_stopped.set()
-            self._settle_started()
-            self._post.ended(
-                self,
-                Ending(
-                    error=error,
-                    during=self._during,
-                    context=self._context,
-                    weather=isinstance(error, self.weather),
-                ),
-            )
 
     def _strike(self, envelope: Envelope, error: BaseException) -> None:
         """The actor ended with this message in hand: the next one tries it, or nobody does."""

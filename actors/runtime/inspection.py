@@ -35,9 +35,12 @@ class Failure:
         return f"{self.error}{place} during {self.during}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class HandledMessage:
-    """A message that an actor has had in hand. Times in seconds."""
+    """A message that an actor has had in hand. Times in seconds.
+
+    Not frozen: one is made for every message, and freezing triples what that costs.
+    """
 
     message: str
     correlation_id: str
@@ -66,7 +69,7 @@ class ActorView:
     last_error_s: float | None = None
     strategy: str | None = None
     children: tuple["ActorView", ...] = ()
-    #: Children that are well and were left out of `children`.
+    #: Children that were left out of `children`; those in trouble come first.
     more: int = 0
 
 

@@ -4,6 +4,7 @@ What an operator asks about an actor is kept here too, since the inbox outlives 
 """
 
 import asyncio
+import itertools
 import uuid
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -44,9 +45,14 @@ class MessageContext:
         return cls(correlation_id=new_correlation_id(), operation_id="")
 
 
+#: Tells the stories of one life of the program from those of another.
+_LIFE = uuid.uuid4().hex[:8]
+_stories = itertools.count(1)
+
+
 def new_correlation_id() -> str:
     """Short enough to read out, long enough to search for."""
-    return uuid.uuid4().hex[:12]
+    return f"{_LIFE}-{next(_stories):x}"
 
 
 #: The context of the message in hand; None outside a handler.

@@ -45,6 +45,8 @@ class Child:
     settled: int = 0
     #: Its own: its restarts within the window, and its run of quick crashes.
     history: RestartHistory = field(default_factory=RestartHistory)
+    #: When the present incarnation was begun.
+    begun_at: float = 0.0
     restart_timer: Timer | None = None
     restart_at: float | None = None
     #: The failed sibling that it is going to be restarted with.

@@ -24,6 +24,7 @@ from supervisors.engine.restarts import (
     RestartAfter,
     RestartHistory,
     decide_restart,
+    later,
     restarts_within,
 )
 from supervisors.engine.strategies import (
@@ -158,9 +159,6 @@ class Nursery(AsyncioActor):
         incarnation = child.incarnation
 
         def ended(_: AsyncioActor | None, ending: Ending) -> None:
-            # Told here and not on the note: a supervisor that is stopping reads no notes.
-            if ending.error is not None:
-                self.report.crashed(child.spec.name, incarnation, ending)
             if not self.actor_stopped.is_set():
                 note = ChildEnded(
                     child=child.key,
@@ -169,6 +167,9 @@ class Nursery(AsyncioActor):
                     weather=ending.weather,
                 )
                 self.actor_inbox.put(Envelope(note))
+            # Told here and not on the note: a supervisor that is stopping reads no notes.
+            if ending.error is not None:
+                self.report.crashed(child.spec.name, incarnation, ending)
 
         child.mailbox.open()
         try:
@@ -179,6 +180,7 @@ class Nursery(AsyncioActor):
             ended(None, Ending(error=bug, during="start", context=None, weather=weather))
             return None
         child.actor = actor
+        child.begun_at = self.clock.now()
         self.report.started(child.spec.name, incarnation)
         actor.take_post(
             Post(
@@ -256,6 +258,8 @@ class Nursery(AsyncioActor):
         )
         if isinstance(decision, GiveUp):
             self._give_up(child, "too many restarts")
+        if isinstance(decision, RestartAfter) and not weather:
+            decision = later(decision, self.slowed(child, decision.delay_s))
         siblings = self.siblings_of(child)
         if isinstance(decision, ParkFor):
             self._forget_restarts(child)
@@ -271,11 +275,8 @@ class Nursery(AsyncioActor):
                 self._drop(sibling)
             else:
                 sibling.waits_for = child.key
-        delay_s = decision.delay_s
-        if isinstance(decision, RestartAfter) and not weather:
-            delay_s = self.slowed(child, delay_s)
         # From now on, not from the crash: the siblings' ends took time.
-        self._begin_after(child, delay_s)
+        self._begin_after(child, decision.delay_s)
 
     def _give_up(self, child: Child, reason: str) -> NoReturn:
         self.report.gave_up(child.spec.name, reason)

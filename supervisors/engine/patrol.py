@@ -1,11 +1,11 @@
-"""Patrol: walks the tree, cuts off handlers that hang, and lets idle children leave."""
+"""Patrol: walks the tree, cuts off what hangs, and lets idle children leave."""
 
 from collections.abc import Callable, Iterator
 
 from actors.runtime.actor import AsyncioActor
 from actors.runtime.replies import Hung
 from supervisors.engine.child import Child
-from supervisors.engine.nursery import Nursery
+from supervisors.engine.nursery import START_DEADLINE_S, NotReady, Nursery
 
 #: How often the tree is walked, seconds. At 100,000 actors a walk takes some 20 ms.
 PATROL_INTERVAL_S = 5.0
@@ -47,15 +47,22 @@ def look_after(supervisor: Nursery, now: float) -> None:
         actor = child.actor
         if actor is None:
             continue
-        if _hangs(child, actor, now):
-            actor.kill(Hung(f"in hand for {now - child.mailbox.in_hand_since:.0f} s"))
+        reason = _hangs(child, actor, now)
+        if reason is not None:
+            actor.kill(reason)
         elif supervisor.passivates and now - child.mailbox.used_at >= idle_after_s:
             actor.leave()
 
 
-def _hangs(child: Child, actor: AsyncioActor, now: float) -> bool:
-    return (
-        child.mailbox.in_hand is not None
-        and actor.hung_after_s is not None
-        and now - child.mailbox.in_hand_since >= actor.hung_after_s
-    )
+def _hangs(child: Child, actor: AsyncioActor, now: float) -> Exception | None:
+    """Why an actor is cut off; None for one that does not hang, or lets go already."""
+    if actor.hung_after_s is None or actor.leaving:
+        return None
+    if not actor.started.done():
+        return NotReady() if now - child.begun_at >= START_DEADLINE_S else None
+    since = actor.ending_since
+    if since is None and child.mailbox.in_hand is not None:
+        since = child.mailbox.in_hand_since
+    if since is None or now - since < actor.hung_after_s:
+        return None
+    return Hung(f"for {now - since:.0f} s")

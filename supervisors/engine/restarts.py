@@ -1,6 +1,6 @@
 """Pure: whether a failed child is restarted, and after how long."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from supervisors.engine.policy import Exceeded, Policy
 
@@ -69,6 +69,13 @@ def decide_restart(
     counted = recent if weather else (*recent, now)[-MOST_REMEMBERED:]
     tried = RestartHistory(restarts=counted, streak=streak + 1, started=now + delay_s)
     return RestartAfter(delay_s=delay_s, history=tried, exceeded=too_many)
+
+
+def later(decision: RestartAfter, delay_s: float) -> RestartAfter:
+    """The same restart after another delay."""
+    by_s = delay_s - decision.delay_s
+    started = (decision.history.started or 0.0) + by_s
+    return replace(decision, delay_s=delay_s, history=replace(decision.history, started=started))
 
 
 def restarts_within(history: RestartHistory, now: float, policy: Policy) -> tuple[float, ...]:

@@ -83,14 +83,22 @@ def _view(supervisor: Nursery, child: Child, now: float, *, shown: int) -> Actor
 
 
 def _children(nursery: Nursery, now: float, shown: int) -> tuple[tuple[ActorView, ...], int]:
-    children = list(nursery.children.values())
+    children = nursery.children
     if not nursery.passivates:
-        return tuple(_view(nursery, child, now, shown=shown) for child in children), 0
-    # Not sorted whole: there may be 100,000, and the interesting ones are few.
-    troubled = [child for child in children if _troubled(child)][:shown]
-    well = [child for child in children if not _troubled(child)][: shown - len(troubled)]
-    views = tuple(_view(nursery, child, now, shown=0) for child in (*troubled, *well))
-    return views, len(children) - len(views)
+        views = (_view(nursery, child, now, shown=shown) for child in list(children.values()))
+        return tuple(views), 0
+    # Not sorted: there may be 100,000, and those in trouble are few.
+    troubled: list[Child] = []
+    well: list[Child] = []
+    for child in list(children.values()):
+        if _troubled(child):
+            troubled.append(child)
+            if len(troubled) == shown:
+                break
+        elif len(well) < shown:
+            well.append(child)
+    told = [*troubled, *well][:shown]
+    return tuple(_view(nursery, child, now, shown=0) for child in told), len(children) - len(told)
 
 
 def _troubled(child: Child) -> bool:

@@ -38,7 +38,7 @@ async def test_a_message_has_a_correlation_id_and_its_log_names_actor_and_operat
 ) -> None:
     story = await stage.play(Puppet(), "clerk").ask(Do(tell_story, operation_id="tap-7"))
 
-    assert len(story.correlation_id) == 12
+    assert story.correlation_id
     assert story.log == {
         "actor": "clerk",
         "correlation_id": story.correlation_id,
@@ -107,7 +107,7 @@ async def test_a_message_from_a_stock_reference_begins_a_story(stage: Stage) -> 
 
     story = await actor.actor_ref.ask(Do(tell_story), block=False)
 
-    assert len(story.correlation_id) == 12
+    assert story.correlation_id
 
 
 async def test_what_a_handler_binds_to_the_log_is_gone_with_its_message(stage: Stage) -> None:

@@ -49,7 +49,7 @@ async def test_an_inbox_remembers_a_message_with_its_times_and_outcome(stage: St
         took_s=2,
         outcome="handled",
     )
-    assert len(message.correlation_id) == 12
+    assert message.correlation_id
 
 
 async def test_an_inbox_remembers_the_last_few_messages_only(stage: Stage) -> None:

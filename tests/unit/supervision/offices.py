@@ -73,6 +73,7 @@ class Office:
         *,
         prepare: Work[Any] = nothing,
         finish: Work[Any] = nothing,
+        abandon: Work[Any] | None = None,
         starts: Callable[[], None] = lambda: None,
         **spec: Any,
     ) -> Address:
@@ -90,7 +91,7 @@ class Office:
 
         def start() -> AsyncioActor:
             starts()
-            actors.append(Puppet(seen, prepare=begin, finish=end))
+            actors.append(Puppet(seen, prepare=begin, finish=end, abandon=abandon))
             return actors[-1]
 
         self.hosted.append(Hosted.of(ChildSpec(name=name, start=start, **spec), bound=10))
@@ -142,6 +143,7 @@ class House:
     notes: dict[str, list[str]] = field(default_factory=dict)
     born: dict[str, list[Puppet]] = field(default_factory=dict)
     broken: set[str] = field(default_factory=set)
+    prepares: dict[str, Work[Any]] = field(default_factory=dict)
     policy: Policy = HOUSE_POLICY
     address: Address | None = None
 
@@ -152,7 +154,8 @@ class House:
         """Make an incarnation."""
         if key in self.broken:
             raise Bug
-        self.born.setdefault(key, []).append(Puppet(self.notes.setdefault(key, [])))
+        puppet = Puppet(self.notes.setdefault(key, []), prepare=self.prepares.get(key))
+        self.born.setdefault(key, []).append(puppet)
         return self.born[key][-1]
 
     def supervisor(self) -> DynamicSupervisor:

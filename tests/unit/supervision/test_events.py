@@ -51,7 +51,7 @@ async def test_a_crash_and_a_return(office: Office) -> None:
     assert {event.supervisor for event in office.stage.events} == {"office"}
     assert (crashed.at, crashed.reason, crashed.error) == (at, "Bug", bug)
     assert crashed.details == {"during": "Do", "weather": False}
-    assert len(crashed.correlation_id) == 12
+    assert crashed.correlation_id
     assert restarting.at == at
     assert restarting.details == {
         "delay_s": round(due - at, 3),
@@ -156,8 +156,7 @@ async def test_a_message_that_is_set_aside(office: Office) -> None:
 
     assert [str(event.kind) for event in office.stage.events] == [
         *["crashed", "restarting", "started"] * 2,
-        "quarantined",
-        *["crashed", "restarting", "started"],
+        *["crashed", "quarantined", "restarting", "started"],
     ]
     [letter] = office.stage.letters
     assert (letter.actor, letter.attempts, letter.operation_id) == ("clerk", 3, "tap-7")

@@ -41,6 +41,7 @@ from supervisors.engine.strategies import Directive, Outcome, Restart
 from supervisors.engine.supervisor import Supervisor
 from tests.clock import ManualClock, patience, turn
 from tests.puppets import Bug
+from tests.unit.supervision import otp_model
 from tests.unit.supervision.otp_model import Group, Otp, RestartType, Worker
 
 EXAMPLES = 2_000
@@ -251,7 +252,9 @@ def trees(draw: st.DrawFn) -> Group:
         return Worker(name=f"w{next(numbers)}", restart=restart, significant=significant)
 
     def group(depth: int, **place: Any) -> Group:
-        auto_shutdown = draw(st.sampled_from(["never", "any_significant", "all_significant"]))
+        auto_shutdown: otp_model.AutoShutdown = draw(
+            st.sampled_from(["never", "any_significant", "all_significant"])
+        )
         may_be = auto_shutdown != "never"  # a mistake otherwise
         return Group(
             name=f"s{next(numbers)}",

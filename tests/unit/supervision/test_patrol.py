@@ -11,7 +11,7 @@ from supervisors.engine.child import ChildSpec, Hosted
 from supervisors.engine.nursery import Nursery
 from supervisors.engine.patrol import PATROL_INTERVAL_S, Patrol, look_after, supervisors
 from tests.clock import turn, until
-from tests.puppets import Do, Gate, Note, Puppet, Stage
+from tests.puppets import Bug, Do, Gate, Note, Puppet, Stage
 from tests.unit.supervision.offices import House, Office
 
 HUNG = Puppet.hung_after_s or 0
@@ -100,6 +100,54 @@ async def test_the_walk_reaches_supervisors_below(patrolled: Office) -> None:
 
     assert len(lower.actors["clerk"]) == 2
     assert list(supervisors(patrolled.lives[0])) == [patrolled.lives[0], lower.lives[0]]
+
+
+@pytest.mark.parametrize("hook", ["prepare", "finish"])
+async def test_one_by_key_that_hangs_on_its_way_in_or_out_is_cut_off(
+    house: House, hook: str
+) -> None:
+    """Nobody waits for its start, nor for its leaving: without the patrol it hung for ever."""
+    supervisor = await house.open()
+    await house.cells.address("7").ask(Note("one"))
+    house.born["7"][-1].hooks[hook] = Gate()
+    if hook == "prepare":
+        house.prepares["7"] = Gate()
+        house.born["7"][-1].kill(Bug())
+        await until(lambda: house.cells.children["7"].restart_timer)
+        house.stage.clock.advance(house.policy.backoff_cap_s)
+        await until(lambda: len(house.born["7"]) == 2)
+        house.prepares.clear()
+    else:
+        house.born["7"][-1].leave()
+        await until(lambda: house.born["7"][-1].ending_since)
+    house.cells.address("7").tell(Note("two"))
+    await turn()
+
+    house.stage.clock.advance(HUNG)
+    look(house, supervisor)
+    await until(lambda: house.cells.children["7"].restart_timer)
+    house.stage.clock.advance(house.policy.backoff_cap_s)
+
+    await until(lambda: house.notes["7"] == ["one", "two"])
+
+
+async def test_one_that_lets_go_already_is_not_cut_off_again(patrolled: Office) -> None:
+    """A second cut would hit what it does to let go."""
+    let_go = asyncio.Event()
+
+    async def slowly(actor: Puppet) -> None:
+        if actor is patrolled.actors["clerk"][0]:
+            await actor.clock.sleep(2 * PATROL_INTERVAL_S)
+            let_go.set()
+
+    clerk = patrolled.hire("clerk", abandon=slowly)
+    await patrolled.open()
+    patrolled.actors["clerk"][0].abandon_deadline_s = 60  # type: ignore[misc]  # a class's
+    clerk.tell(Do(Gate()))
+
+    await go_on(patrolled.stage, HUNG + 4 * PATROL_INTERVAL_S)
+
+    assert let_go.is_set()
 
 
 async def test_before_there_is_a_tree_nothing_happens(stage: Stage) -> None:

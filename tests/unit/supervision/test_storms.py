@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import pytest
+
 from actors.runtime.events import Event, EventKind
 from supervisors.engine.dynamic import Partitions
 from tests.clock import turn, until
@@ -33,6 +35,8 @@ async def test_a_storm_slows_restarts_down_and_is_told_once(house: House) -> Non
     for key in "3456":
         await house.crash(key)
         assert POLICY.backoff_cap_s / 2 <= delay(house, key) <= POLICY.backoff_cap_s
+        told = house.stage.events[-1].details["delay_s"]
+        assert told == pytest.approx(delay(house, key), abs=0.001)
 
     [storm] = storms(house)
     assert (storm.supervisor, storm.actor, storm.details) == ("users", "users", {"children": 3})

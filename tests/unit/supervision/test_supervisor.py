@@ -291,7 +291,7 @@ async def test_a_crash_is_logged_with_its_story(office: Office, logs: Logs) -> N
     assert isinstance(crash["exc_info"], Bug)
     assert (crash["supervisor"], crash["child"], crash["during"]) == ("office", "clerk", "Do")
     assert crash["operation_id"] == "tap-7"
-    assert len(crash["correlation_id"]) == 12
+    assert crash["correlation_id"]
 
 
 async def test_a_mistake_in_finish_is_logged_although_the_supervisor_is_stopping(
