@@ -78,20 +78,20 @@ async def own_postgres(tmp_path: Path) -> AsyncIterator[tuple[Path, str]]:
     try:
         yield folder, server.url
     finally:
-        await asyncio.to_thread(server.stop)
+        await asyncio.to_thread(server.stop)  # which knows only the process that it started
+        await asyncio.to_thread(_pg_ctl, folder, "stop")
 
 
-async def restart(folder: Path) -> None:
-    """The server goes down and comes up again, as for an update of it."""
-    await asyncio.to_thread(_restart, folder)
-
-
-def _restart(folder: Path) -> None:
+def _pg_ctl(folder: Path, command: str) -> None:
+    """Have the server go down for `stop`, and come up again for `restart`, as for an update."""
+    if not (folder / "postmaster.pid").exists():
+        return
     pid = (folder / "postmaster.pid").read_text().split()[0]
     pg_ctl = Path(f"/proc/{pid}/exe").readlink().with_name("pg_ctl")
+    log = () if command == "stop" else ("-l", folder / "log")
     # As whom the server runs: it refuses to be root's.
     subprocess.run(  # noqa: S603 - ours
-        [pg_ctl, "-D", folder, "-w", "-m", "fast", "-l", folder / "log", "restart"],
+        [pg_ctl, "-D", folder, "-w", "-m", "fast", *log, command],
         user=folder.stat().st_uid,
         check=True,
         stdout=subprocess.DEVNULL,
@@ -110,7 +110,7 @@ async def test_a_database_that_is_restarted_again_and_again_restarts_nobody(
         buying = []
         for buyer in buyers(stage):
             buying.append(asyncio.create_task(stage.buy(buyer)))
-            await restart(folder)
+            await asyncio.to_thread(_pg_ctl, folder, "restart")
 
         async with connected(url) as stage.rows:
             await stage.until_done(buying)
