@@ -2,20 +2,22 @@
 
 import asyncio
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import structlog
 
 from actors.runtime.clock import Clock
-from actors.runtime.watchdog import LoopWatchdog
+from actors.runtime.events import Event, EventKind
+from actors.runtime.watchdog import Blockage, LoopWatchdog, log_blockage
 from bot.door import TelegramDoor, TokenRefused
 from config.loading import SettingsError
 from config.settings import Settings
 from storage.database import Database
 from storage.errors import StorageUnavailable
 from supervisors.engine.nursery import Nursery
+from supervisors.operators.journal import Journal
 from supervisors.wiring import Backend, wire
 
 log = structlog.get_logger(__name__)
@@ -63,12 +65,34 @@ async def _serve(settings: Settings, stop: "Stop") -> int:
         backend.root.begin_life("root")
         log.info("backend_ready")
         try:
-            with LoopWatchdog():
+            with LoopWatchdog(report=blockages_to(backend.journal, backend.clock)):
                 return await _until_the_end(backend, stop.requested)
         finally:
             await drain(backend.root, backend.clock)
             with suppress(StorageUnavailable):
                 await backend.journal.flush(backend.records)
+
+
+def blockages_to(journal: Journal, clock: Clock) -> Callable[[Blockage], None]:
+    """What the watchdog's thread calls: a line in the log, and an event when it is over."""
+    loop = asyncio.get_running_loop()
+
+    def report(blockage: Blockage) -> None:
+        log_blockage(blockage)
+        if blockage.blocked_s is None:
+            return
+        event = Event(
+            kind=EventKind.LOOP_BLOCKED,
+            at=clock.now(),
+            supervisor="",
+            actor=blockage.actor,
+            reason=blockage.stack[-1] if blockage.stack else "",
+            details={"for_s": round(blockage.blocked_s, 3), "stack": list(blockage.stack)},
+        )
+        with suppress(RuntimeError):  # the loop is closed: the end of the program
+            loop.call_soon_threadsafe(journal.event, event)
+
+    return report
 
 
 async def drain(root: Nursery, clock: Clock) -> None:

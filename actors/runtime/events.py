@@ -20,6 +20,7 @@ class EventKind(StrEnum):
     RESUMED = "resumed"
     RESTARTED_BY_HAND = "restarted_by_hand"
     POLICY_CHANGED = "policy_changed"
+    LOOP_BLOCKED = "loop_blocked"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -57,7 +57,7 @@ class LoopWatchdog:
         self._slice_s = threshold_s / _LOOKS
         self._threshold_s = threshold_s
         self._quiet_s = quiet_s
-        self._report = report or _log
+        self._report = report or log_blockage
         self._clock = LoopClock()
         self._stopping = threading.Event()
         self._answered = threading.Event()
@@ -150,7 +150,8 @@ def time_had(elapsed_s: float, cpu_s: float, slice_s: float) -> float:
     return elapsed_s if elapsed_s <= 2 * slice_s else min(elapsed_s, cpu_s)
 
 
-def _log(blockage: Blockage) -> None:
+def log_blockage(blockage: Blockage) -> None:
+    """Two lines for each: when it is noticed, and when it is over."""
     if blockage.blocked_s is None:
         log.error(
             "loop_blocked",

@@ -48,7 +48,10 @@ ALERTS: Mapping[EventKind, tuple[str, tuple[str, ...]]] = {
     EventKind.GAVE_UP: ("alert-gave-up", ()),
     EventKind.QUARANTINED: ("alert-set-aside", ("message", "attempts")),
     EventKind.POLICY_CHANGED: ("alert-policy-reverted", ("key", "old", "new")),
+    EventKind.LOOP_BLOCKED: ("alert-loop-blocked", ("for_s",)),
 }
+#: Everybody waits while the loop is blocked; for so long, people notice. Seconds.
+ALARMING_BLOCKAGE_S = 1.0
 #: Bytes of a message as JSON; uuids and times as text. A field that this release does not know is
 #: no field to leave out.
 CODEC = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64", extra="forbid")
@@ -191,16 +194,23 @@ class JournalActor(AsyncioActor):
 
 def alert_of(event: Event) -> tuple[str, dict[str, str | int]] | None:
     """What owners are told about an event: the text and its arguments; None for most events."""
-    details = event.details
-    if event.kind is EventKind.RESTARTING and not details["exceeded"]:
-        return None
-    if event.kind is EventKind.POLICY_CHANGED and details["who"] != TIMER:
-        return None  # who changed it knows
-    if event.kind not in ALERTS:
+    if event.kind not in ALERTS or not _alarming(event):
         return None
     text_id, names = ALERTS[event.kind]
-    told = {name: _short(details[name]) for name in names}
+    told = {name: _short(event.details[name]) for name in names}
     return text_id, {"actor": event.actor, "reason": redacted(event.reason), **told}
+
+
+def _alarming(event: Event) -> bool:
+    match event.kind:
+        case EventKind.RESTARTING:
+            return bool(event.details["exceeded"])
+        case EventKind.POLICY_CHANGED:
+            return bool(event.details["who"] == TIMER)  # an operator knows what he has changed
+        case EventKind.LOOP_BLOCKED:
+            return bool(event.details["for_s"] >= ALARMING_BLOCKAGE_S)
+        case _:
+            return True
 
 
 def _short(value: Any) -> str | int:

@@ -276,6 +276,11 @@ async def test_no_more_waits_than_memory_is_meant_for(
             "alert-policy-reverted",
             {"key": "k", "old": "one_for_all", "new": 9},
         ),
+        (
+            event(EventKind.LOOP_BLOCKED, details={"for_s": 1.5, "stack": []}),
+            "alert-loop-blocked",
+            {"for_s": "1.5"},
+        ),
     ],
 )
 def test_what_owners_should_know_at_once(
@@ -292,6 +297,7 @@ def test_what_owners_should_know_at_once(
         event(EventKind.RESTARTING, details={"exceeded": False, "restarts": 1}),
         event(EventKind.SUSPENDED, details={"who": "tg:5"}),
         event(EventKind.RESUMED, details={"who": "tg:5"}),
+        event(EventKind.LOOP_BLOCKED, details={"for_s": 0.9, "stack": []}),
         event(EventKind.RESTARTED_BY_HAND, details={"who": "tg:5", "at_once": True}),
         event(
             EventKind.POLICY_CHANGED, details={"key": "k", "old": 1, "new": 2, "who": "tg:5"}
