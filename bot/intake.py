@@ -6,7 +6,9 @@ aiogram's own polling acknowledges before handlers run, so a crash would lose a 
 import json
 import traceback
 import uuid
+from collections import Counter
 from collections.abc import Awaitable, Callable, Hashable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -110,6 +112,8 @@ class InboxWorker(AsyncioActor):
         self.dispatch = dispatch
         self._lanes: set[int] = set()
         self._alone: set[int] = set()
+        #: Attempts that were no bug's, and that an outage kept from being taken back, by update.
+        self._excused: Counter[int] = Counter()
 
     async def prepare(self) -> None:
         """Look for work at once, then at every interval."""
@@ -171,12 +175,25 @@ class InboxWorker(AsyncioActor):
         self.wake_self()
 
     async def _work_on(self, row: InboxRow) -> bool:
+        row = replace(row, attempts=row.attempts - self._excused[row.seq])
         if row.attempts >= BUG_TRIES:  # begun again and again, and never to an end
             log.error("update_never_ends", update=row.source_id, attempts=row.attempts)
             await self.inbox.quarantine(row, "never ended", _letter(row, None, row.attempts))
+            del self._excused[row.seq]
             return True
         await self.inbox.begin(row)
         error = await self._dispatched(row)
+        try:
+            over = await self._recorded(row, error)
+        except self.weather:
+            if error is None or isinstance(error, (TelegramAPIError, *self.weather)):
+                self._excused[row.seq] += 1
+            raise
+        if over:
+            del self._excused[row.seq]
+        return over
+
+    async def _recorded(self, row: InboxRow, error: Exception | None) -> bool:
         if error is not None:
             return await self._failed(row, error)
         await self.inbox.done(row, "handled")

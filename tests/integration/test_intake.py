@@ -671,6 +671,43 @@ async def test_an_outage_at_any_step_of_the_work_heals_by_itself(
         assert world.actor("inbox") is worker
 
 
+@pytest.mark.parametrize("step", ["done", "release", "refused"])
+async def test_outages_around_an_update_never_set_it_aside(
+    database: Database,
+    rows: Rows,
+    cipher: LinkCipher,
+    handlers: Handlers,
+    step: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An attempt that the database could not take back was still no bug's."""
+    real, outages = getattr(PostgresInbox, step), [StorageUnavailable("away")] * BUG_TRIES
+
+    async def away(self: PostgresInbox, *args: Any, **named: Any) -> Any:
+        if outages:
+            raise outages.pop()
+        return await real(self, *args, **named)
+
+    monkeypatch.setattr(PostgresInbox, step, away)
+    trouble = {"release": Unavailable("busy"), "refused": TelegramNetworkError(ASKED, "reset")}
+    if step in trouble:
+        handlers.fails(10, trouble[step], times=BUG_TRIES + 1)
+    inbox = PostgresInbox(database)
+    await inbox.accept([raw_update(1, paid(10))])
+    async with running(
+        database, rows, cipher, inbox=lambda: InboxWorker(inbox, handlers.dispatch)
+    ) as world:
+
+        async def done() -> bool:
+            return bool(await rows.fetchval("SELECT reply FROM inbox"))
+
+        await world.until(done)
+
+    assert handlers.handled[-1:] == [10]
+    assert await rows.fetchval("SELECT reply FROM inbox") == "handled"
+    assert await rows.fetchval("SELECT count(*) FROM dead_letters") == 0
+
+
 # Whose update it is.
 
 
