@@ -262,7 +262,7 @@ class Mailbox:
         if not self._readable():
             return None
         envelope = self._waiting.pop(0)
-        if isinstance(envelope.message, Tick):
+        if _is_hint(envelope):
             self._tick_waits = False
         return envelope
 
@@ -273,14 +273,25 @@ class Mailbox:
             raise Unavailable(f"{self.owner} is stopping")
         elif self.parked and envelope.reply_to is not None:
             raise Unavailable(f"{self.owner} is left alone for a while")
-        elif isinstance(envelope.message, Tick) and envelope.reply_to is None and self._tick_waits:
+        elif _is_hint(envelope) and self._tick_waits:
             return  # one look finds all the work that two would
-        elif len(self._waiting) >= self.bound:
+        elif self._full():
             raise Unavailable(f"{self.owner} is busy")
         else:
             self._waiting.append(envelope)
-            self._tick_waits = self._tick_waits or isinstance(envelope.message, Tick)
+            self._tick_waits = self._tick_waits or _is_hint(envelope)
         self.interrupt()
+
+    def _full(self) -> bool:
+        """Asks that nobody waits for any more take nobody's place."""
+        if len(self._waiting) >= self.bound:
+            self._waiting = [envelope for envelope in self._waiting if not envelope.abandoned]
+        return len(self._waiting) >= self.bound
+
+
+def _is_hint(envelope: Envelope) -> bool:
+    """Whether nothing is lost when another of its kind waits already."""
+    return isinstance(envelope.message, Tick) and envelope.reply_to is None
 
 
 def hand_over(

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 import structlog
 
+from actors.runtime.address import DEFAULT_TIMEOUT_S
 from actors.runtime.mailbox import Envelope, Mailbox
 from actors.runtime.messages import ChildEnded, RestartDue, Stop, Tick
 from actors.runtime.replies import Unavailable
@@ -67,6 +68,23 @@ async def test_a_place_is_free_again_when_a_message_is_taken() -> None:
     mailbox.put(Envelope(Note("two")))
 
     assert await taken(mailbox) == Note("two")
+
+
+async def test_an_ask_that_nobody_waits_for_takes_nobodys_place(stage: Stage) -> None:
+    mailbox = stage.mailbox("clerk", bound=3)
+    address = stage.address(mailbox)
+    address.tell(Note("one"))
+    asks = [asyncio.ensure_future(address.ask(Note(text))) for text in ("two", "three")]
+    await turn()
+    stage.clock.advance(DEFAULT_TIMEOUT_S)
+    await asyncio.gather(*asks, return_exceptions=True)
+
+    address.tell(Note("four"))
+    address.tell(Note("five"))
+
+    with pytest.raises(Unavailable, match="clerk is busy"):
+        address.tell(Note("six"))
+    assert [await taken(mailbox) for _ in range(3)] == [Note("one"), Note("four"), Note("five")]
 
 
 async def test_a_wake_on_a_full_inbox_is_silent(stage: Stage) -> None:
