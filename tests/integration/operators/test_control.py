@@ -20,6 +20,7 @@ from storage.operations import OperatorRecords
 from storage.rows import LetterDraft
 from supervisors.operators import control
 from supervisors.operators.control import ControlActor, listen_on
+from supervisors.operators.operations import ANSWER_FIRST_S
 from supervisors.operators.socket_path import CONTROL_SOCKET, LONGEST_PATH, short_path
 from tests.integration.operators.stand import Stand
 from tests.puppets import Gate, Note, Stage
@@ -140,6 +141,7 @@ async def test_acts_on_an_actor(stand: Stand, open_folder: Path) -> None:
     for action in ("suspend", "resume", "restart"):
         wish = {"name": "clerk", "action": action, "reason": f"to {action}"}
         assert await ask(open_folder, "/actor", wish) == (200, {})
+    stand.clock.advance(ANSWER_FIRST_S)
 
     await stand.until(lambda: stand.child("clerk").incarnation == 2)
     assert await stand.actions() == [

@@ -13,6 +13,8 @@ from bot.ports import OperationRefused
 from storage.errors import StorageUnavailable
 from storage.operations import OperatorRecords
 from storage.rows import EventDraft, LetterDraft, LetterState
+from supervisors.engine.snapshot import find
+from supervisors.operators.operations import ANSWER_FIRST_S
 from tests.integration.database_fixtures import Rows
 from tests.integration.operators.stand import TOKEN, WHO, Stand
 from tests.puppets import Gate, Note
@@ -24,6 +26,7 @@ async def act(stand: Stand, name: str, action: str, reason: str = "a look") -> N
     """As from the socket or the chat."""
     if action == "restart":
         await stand.operations.restart(name, WHO, reason, at_once=False)
+        stand.clock.advance(ANSWER_FIRST_S)
     elif action == "suspend":
         await stand.operations.suspend(name, WHO, reason)
     else:
@@ -66,6 +69,34 @@ async def test_a_restart_is_a_new_object_on_the_same_inbox(stand: Stand) -> None
     assert await stand.actions() == [(WHO, "actor_restart", "clerk", "a look")]
     (told,) = stand.of(EventKind.RESTARTED_BY_HAND)
     assert (told.actor, told.details) == ("clerk", {"at_once": False, "who": WHO})
+
+
+async def test_who_asks_for_a_restart_is_answered_before_it_begins(stand: Stand) -> None:
+    """A wish that came through the actor itself is done with, and does not come again."""
+    before = stand.child("clerk").actor
+
+    await stand.operations.restart("clerk", WHO, "", at_once=True)
+    stand.clock.advance(ANSWER_FIRST_S / 2)
+    assert (await stand.actions())[-1][1:3] == ("actor_restart", "clerk"), "recorded at once"
+    assert stand.of(EventKind.RESTARTED_BY_HAND) == []
+    assert stand.child("clerk").actor is before
+
+    stand.clock.advance(ANSWER_FIRST_S / 2)
+    await stand.until(lambda: stand.child("clerk").incarnation == 2)
+
+
+async def test_who_leaves_before_its_restart_needs_none(stand: Stand) -> None:
+    await stand.user("7").ask(Note("x"))
+    await stand.operations.restart("user/7", WHO, "", at_once=False)
+    actor = stand.child("user/7").actor
+    assert actor is not None
+    actor.leave()
+    await stand.until(lambda: find(stand.root, "user/7") is None)
+
+    stand.clock.advance(ANSWER_FIRST_S)
+
+    assert await stand.user("7").ask(Note("y")) == 2, "and nobody is in the way of the next life"
+    assert stand.of(EventKind.RESTARTED_BY_HAND) == []
 
 
 async def test_a_supervisor_can_be_restarted_with_all_below(stand: Stand) -> None:
