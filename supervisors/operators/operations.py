@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from actors.runtime.actor import AsyncioActor
 from actors.runtime.address import Directory
 from actors.runtime.events import DeadLetter, Event, EventKind, Observer
 from actors.runtime.inspection import ActorDetails, ActorView
@@ -267,6 +268,10 @@ class LiveOperations:
         supervisor, child = self._find(name)
         if isinstance(child.actor, Nursery):
             raise OperationRefused(f"{name} is a supervisor and takes no messages to suspend")
+        if child.actor is not None and not _takes_messages(child.actor):
+            raise OperationRefused(
+                f"{name} works by itself and takes no messages: to suspend it would stop nothing"
+            )
         return supervisor, child
 
     def _tell(
@@ -339,3 +344,10 @@ class LiveOperations:
             return parse_value(self.board.current, key, text)
         except TuningError as error:
             raise OperationRefused(str(error)) from None
+
+
+def _takes_messages(actor: AsyncioActor) -> bool:
+    """Whether it has handlers, besides what every actor has."""
+    return any(
+        name.startswith("on_") and not hasattr(AsyncioActor, name) for name in dir(type(actor))
+    )

@@ -73,7 +73,7 @@ class Patient(Puppet):
 
 @dataclass
 class Stand:
-    """The tree root -> (office -> clerk, policies), users -> users/00 -> user/<key>.
+    """The tree root -> (office -> (clerk, bell), policies), users -> users/00 -> user/<key>.
 
     Its clock stands still; it is the tree's `Observer` and remembers.
     """
@@ -156,9 +156,8 @@ class Stand:
         return PolicyActor(self.board, self.records, self)
 
     def _tree(self) -> Supervisor:
-        office = self._branch(
-            "office", [self._hosted("clerk", lambda: self._puppet("clerk"))], "operators"
-        )
+        clerk = self._hosted("clerk", lambda: self._puppet("clerk"))
+        office = self._branch("office", [clerk, self._hosted("bell", AsyncioActor)], "operators")
         policies = self._hosted(POLICIES, self.policy_actor)
         self.directory.register(POLICIES, policies.address(self.clock))
         (cells,) = self.partitions.cells

@@ -99,6 +99,14 @@ async def test_who_leaves_before_its_restart_needs_none(stand: Stand) -> None:
     assert stand.of(EventKind.RESTARTED_BY_HAND) == []
 
 
+async def test_nothing_to_suspend_is_no_success(stand: Stand) -> None:
+    """An actor that works by itself would go on, and the tree would say that it does not."""
+    with pytest.raises(OperationRefused, match="bell works by itself"):
+        await act(stand, "bell", "suspend")
+
+    assert await stand.actions() == []
+
+
 async def test_a_supervisor_can_be_restarted_with_all_below(stand: Stand) -> None:
     await act(stand, "office", "restart")
 
