@@ -20,9 +20,11 @@ FROM purchases WHERE id = $1
 ON CONFLICT (dedupe_key) DO UPDATE
     SET state = 'due', next_at = now(), attempts = 0, version = outbox.version + 1
 """
-#: An alert is about what happened: the first one of its key says all.
+#: An alert is about what happened: the first one of its key says all. Those of one transaction are
+#: told in the order in which it was told of them.
 ALERT = """
-INSERT INTO outbox (kind, dedupe_key, payload) VALUES ('alert', $1, $2)
+INSERT INTO outbox (kind, dedupe_key, payload, created_at)
+VALUES ('alert', $1, $2, clock_timestamp())
 ON CONFLICT (dedupe_key) DO NOTHING
 """
 UNFULFILLED = """

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from itertools import islice
+from itertools import count, islice
 from types import GenericAlias
 from typing import Any
 
@@ -72,6 +72,7 @@ class Journal:
         self._owners = owners
         # So that alerts of two lives of the program differ.
         self._life = uuid.uuid4().hex[:8]
+        self._numbers = count()
         #: What is not written yet, each with the moment at which it happened.
         self._waiting: deque[tuple[float, Draft]] = deque()
         self._alerted: dict[tuple[str, str], float] = {}
@@ -104,9 +105,9 @@ class Journal:
             else:
                 self._written(len(batch))
 
-    async def _flush_each(self, records: OperatorRecords, count: int) -> None:
+    async def _flush_each(self, records: OperatorRecords, drafts: int) -> None:
         """A draft that cannot be written must not hold up all others."""
-        for _ in range(count):
+        for _ in range(drafts):
             try:
                 await self._write(records, [self._waiting[0]])
             except StorageUnavailable:
@@ -115,8 +116,8 @@ class Journal:
                 log.exception("journal_entry_lost")
             self._written(1)
 
-    def _written(self, count: int) -> None:
-        for _ in range(count):
+    def _written(self, drafts: int) -> None:
+        for _ in range(drafts):
             self._waiting.popleft()
 
     async def _write(self, records: OperatorRecords, batch: list[tuple[float, Draft]]) -> None:
@@ -144,14 +145,14 @@ class Journal:
             return
         text_id, arguments = found
         last = self._alerted.get((text_id, event.actor))
-        if last is not None and event.at - last < ALERT_INTERVAL_S:
+        if last is not None and event.at - last < ALERT_INTERVAL_S and not _always_news(event):
             return
         self._alerted = {
             key: at for key, at in self._alerted.items() if event.at - at < ALERT_INTERVAL_S
         }
         self._alerted[text_id, event.actor] = event.at
         for owner in self._owners:
-            key = f"{text_id}:{event.actor}:{self._life}:{event.at:.3f}:{owner}"
+            key = f"{text_id}:{event.actor}:{self._life}:{next(self._numbers)}"
             alert = AlertDraft(dedupe_key=key, owner=owner, text_id=text_id, arguments=arguments)
             self._keep(event.at, alert)
 
@@ -211,6 +212,11 @@ def _alarming(event: Event) -> bool:
             return bool(event.details["for_s"] >= ALARMING_BLOCKAGE_S)
         case _:
             return True
+
+
+def _always_news(event: Event) -> bool:
+    """Untold, what a value came back to would leave the one before it as the last word."""
+    return event.kind is EventKind.POLICY_CHANGED
 
 
 def _short(value: Any) -> str | int:

@@ -323,6 +323,17 @@ async def test_an_alert_is_told_once_for_its_key(shop: Shop, records: OperatorRe
     assert left.id != first.id
 
 
+async def test_alerts_of_one_moment_are_told_in_the_order_of_what_happened(
+    shop: Shop, records: OperatorRecords
+) -> None:
+    nodes = [f"node-{number}" for number in range(20)]
+    await records.record([], [], [alert(node, node=node) for node in nodes])
+
+    due = await shop.notices.due(20)
+
+    assert [row.payload["arguments"]["node"] for row in due] == nodes
+
+
 async def test_an_alert_that_waits_to_be_repeated_holds_no_other_back(
     shop: Shop, records: OperatorRecords
 ) -> None:

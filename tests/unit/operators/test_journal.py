@@ -330,6 +330,20 @@ async def test_the_same_alert_is_not_repeated_for_a_quarter_of_an_hour(clock: Ma
     assert len(slate.reasons) == 5, "the history has them all"
 
 
+async def test_every_value_that_comes_back_by_itself_is_told(clock: ManualClock) -> None:
+    """One change on top of another, and both end in one moment: the last word is the right one."""
+    journal, slate = Journal(clock, OWNERS), Slate()
+
+    for old, new in ((4, 5), (5, 6)):
+        details = {"key": "k", "old": old, "new": new, "who": "timer"}
+        journal.event(event(EventKind.POLICY_CHANGED, actor="k", details=details))
+    await journal.flush(slate)
+
+    told = [alert.arguments["new"] for alert in slate.alerts]
+    assert told == [5, 5, 6, 6], "each to both owners"
+    assert len({alert.dedupe_key for alert in slate.alerts}) == 4
+
+
 async def test_other_actors_and_other_alerts_are_news(clock: ManualClock) -> None:
     journal, slate = Journal(clock, [11]), Slate()
 
