@@ -58,6 +58,9 @@ actor =
        *[other] … and { $more } more lines
     }
 actor-suspended = ⏸ { $actor }: its messages wait until it is resumed.
+actor-not-from-here =
+    ✗ { $actor } hands on what you write here: suspended, it would not hear you resume it. From a terminal:
+    <code>tollgate actor suspend { $actor }</code>
 actor-resumed = ▶️ { $actor }: its messages are let through again.
 actor-restarts = 🔄 { $actor }: is started anew after the message in hand.
 actor-restarts-now = 🔄 { $actor }: is started anew at once.

@@ -58,6 +58,9 @@ actor =
        *[other] … и ещё строк: { $more }
     }
 actor-suspended = ⏸ { $actor }: сообщения ждут, пока его не возобновят.
+actor-not-from-here =
+    ✗ { $actor } передаёт то, что вы здесь пишете: остановленный, он не услышит команды продолжать. Из терминала:
+    <code>tollgate actor suspend { $actor }</code>
 actor-resumed = ▶️ { $actor }: сообщения снова проходят.
 actor-restarts = 🔄 { $actor }: запустится заново после сообщения в работе.
 actor-restarts-now = 🔄 { $actor }: запускается заново сразу.

@@ -12,6 +12,8 @@ from bot.routers.admin.wording import operator
 from bot.screen import Screen
 
 USAGE = Reply(text_id="actor-usage")
+#: Who hands on what is written here. Suspended, nobody would hear the wish to resume it.
+EAR = "inbox"
 
 
 def actors_router() -> Router:
@@ -32,8 +34,12 @@ async def actor(_: Message, command: CommandObject, operations: Operations, scre
     await screen.show(await _answer((command.args or "").split(), operations, operator(screen)))
 
 
-async def _answer(words: list[str], operations: Operations, who: str) -> Reply:
+async def _answer(  # noqa: PLR0911 - one for each way to say it
+    words: list[str], operations: Operations, who: str
+) -> Reply:
     match words:
+        case ["suspend", name, *_] if name == EAR:
+            return Reply(text_id="actor-not-from-here", values={"actor": name})
         case ["suspend", name, *reason]:
             await operations.suspend(name, who, " ".join(reason))
             return _done("actor-suspended", name)

@@ -287,6 +287,13 @@ async def test_what_can_be_done_to_an_actor(
     assert answer in said(world)
 
 
+async def test_owners_cannot_shut_the_ear_that_hears_them(world: World) -> None:
+    await world.feed(wish("/actor suspend inbox a test"))
+
+    assert world.operations.wishes == []
+    assert "tollgate actor suspend inbox" in said(world)
+
+
 # Dead letters
 
 

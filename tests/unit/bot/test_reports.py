@@ -86,7 +86,13 @@ REPORTS = [
     letters_router.USAGE,
     *(
         Reply(text_id=text_id, values={"actor": "notifier"})
-        for text_id in ("actor-suspended", "actor-resumed", "actor-restarts", "actor-restarts-now")
+        for text_id in (
+            "actor-suspended",
+            "actor-resumed",
+            "actor-restarts",
+            "actor-restarts-now",
+            "actor-not-from-here",
+        )
     ),
     Reply(text_id="operator-refused", values={"why": "no"}),
     Reply(text_id="operator-not-now"),
