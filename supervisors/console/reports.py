@@ -10,6 +10,8 @@ from supervisors.console.tree import in_hand_of, restarts_of, told_below
 from supervisors.console.words import clean, cut, moment, shown, span, table
 
 INDENT = "  "
+#: What the inbox calls its messages; a retry is its own work, and needs nothing of the letter.
+UPDATE = "update"
 
 
 def policy_lines(policies: Sequence[Tunable], *, width: int) -> list[str]:
@@ -146,11 +148,12 @@ def letter_details(letter: DeadLetterRow) -> list[str]:
             f"{INDENT}Give it up:   tollgate dead-letters drop {letter.id}",
         ]
     tried = _counted(letter.attempts, "attempt")
-    payload = (
-        _fields(letter.payload)
-        if letter.payload is not None
-        else [f"{INDENT}not kept: it cannot be sent again by itself"]
-    )
+    if letter.payload is not None:
+        payload = _fields(letter.payload)
+    elif letter.message_type == UPDATE:
+        payload = [f"{INDENT}an update: the inbox keeps it, and tries it again whole"]
+    else:
+        payload = [f"{INDENT}not kept: it cannot be sent again by itself"]
     return [
         f"{letter.id}: {clean(letter.message_type)} to {clean(letter.actor)}, {letter.state}",
         f"{INDENT}set aside {moment(letter.created_at)} after {tried}: {clean(letter.error)}",

@@ -465,6 +465,17 @@ def test_a_decided_dead_letter_tells_who_decided(backend: Backend, tollgate: Tol
     assert "  not kept: it cannot be sent again by itself" in lines
 
 
+def test_of_an_update_that_was_set_aside_nothing_says_it_is_lost(
+    backend: Backend, tollgate: Tollgate
+) -> None:
+    backend.answer("GET /dead-letters/7", {**LETTER, "message_type": "update", "payload": None})
+
+    lines = tollgate("dead-letters", "show", "7").out.splitlines()
+
+    assert "  Try it again: tollgate dead-letters retry 7" in lines
+    assert "  an update: the inbox keeps it, and tries it again whole" in lines
+
+
 @pytest.mark.parametrize("action", ["retry", "drop"])
 def test_a_dead_letter_is_decided_about(backend: Backend, tollgate: Tollgate, action: str) -> None:
     backend.answer("POST /dead-letters/7", {"outcome": "sent to user/7 again"})
