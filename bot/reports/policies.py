@@ -92,7 +92,7 @@ def _values(change: SettingChangeRow) -> dict[str, Value]:
     }
     if change.revert_at is not None:
         today = change.revert_at - change.at < timedelta(days=1)
-        values["until"] = f"{change.revert_at:%H:%M} UTC" if today else change.revert_at
+        values["until"] = f"{change.revert_at:%H:%M:%S} UTC" if today else change.revert_at
     return values
 
 

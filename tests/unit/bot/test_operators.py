@@ -146,7 +146,7 @@ async def test_a_policy_is_changed_for_good_or_for_a_time(
     ("revert_at", "shown"),
     [
         (None, "users.max_restarts: 6 → 5"),
-        (NOW + timedelta(minutes=15), "users.max_restarts: 6 → 5 until 15:19 UTC"),
+        (NOW + timedelta(minutes=15), "users.max_restarts: 6 → 5 until 15:19:00 UTC"),
         (
             NOW + timedelta(days=2),
             "users.max_restarts: 6 → 5 until 26 December 2026, 15:04 UTC",
@@ -183,7 +183,7 @@ async def test_a_change_is_taken_back_by_its_number_too(world: World) -> None:
     await world.feed(wish("/policy undo #12 a slip"))
 
     assert world.operations.wishes == [("undo_policy", 12, WHO, "a slip")]
-    assert said(world) == "↩ users.max_restarts: 6 → 5 until 15:07 UTC"
+    assert said(world) == "↩ users.max_restarts: 6 → 5 until 15:07:00 UTC"
 
 
 async def test_a_change_can_be_tried_first(world: World) -> None:
