@@ -195,7 +195,9 @@ def policy_undo(
     context: typer.Context,
     change: Annotated[
         int | None,
-        typer.Argument(help="The change's number; without it the newest.", metavar="[ID]", min=1),
+        typer.Argument(
+            help="The change's number; without it the newest, if no undo.", metavar="[ID]", min=1
+        ),
     ] = None,
     reason: Reason = "",
     as_json: Json = False,

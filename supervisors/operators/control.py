@@ -208,6 +208,12 @@ class _Routes:
             if not newest:
                 raise OperationRefused("no policy was changed yet")
             change_id = newest[0].id
+            # A wish that comes twice, or after the timer, must not bring back what it was against.
+            if newest[0].undoes is not None:
+                raise OperationRefused(
+                    f"the newest change, {change_id}, took back {newest[0].undoes} "
+                    f"({newest[0].key}); to undo that one too, name it"
+                )
         undone = await self.operations.undo_policy(change_id, operator_of(request), wish.reason)
         return _json(undone)
 

@@ -173,6 +173,20 @@ async def test_a_policy_from_wish_to_undo(stand: Stand, open_folder: Path) -> No
     assert [one["reason"] for one in history["changes"]] == ["enough"]
 
 
+async def test_an_undo_that_comes_twice_brings_nothing_back(
+    stand: Stand, open_folder: Path
+) -> None:
+    await ask(open_folder, "/policy", {"key": "users.max_restarts", "value": "9"})
+    _, undone = await ask(open_folder, "/policy/undo", {})
+
+    status, answer = await ask(open_folder, "/policy/undo", {})
+
+    assert (status, "name it" in answer["error"]) == (400, True), answer
+    assert stand.board.current.users.max_restarts == 6
+    status, _ = await ask(open_folder, "/policy/undo", {"id": undone["id"]})
+    assert (status, stand.board.current.users.max_restarts) == (200, 9), "by its number it does"
+
+
 async def test_an_undo_of_nothing(open_folder: Path) -> None:
     refused = await ask(open_folder, "/policy/undo", {})
 
