@@ -11,7 +11,7 @@ import pykka
 import structlog
 
 from actors.runtime.clock import Clock, LoopClock
-from actors.runtime.events import DeadLetter, Event, EventKind, Observer, Unobserved
+from actors.runtime.events import DeadLetter, Event, EventKind, Observer, Unobserved, observe
 from actors.runtime.inspection import failure_of
 from actors.runtime.mailbox import (
     SYSTEM_MESSAGES,
@@ -332,11 +332,9 @@ class AsyncioActor(pykka.Actor):
             context=self._context,
             weather=isinstance(error, self.weather),
         )
-        try:
-            self._post.ended(self, ending)
-        finally:  # an observer that fails is a bug, and no reason to lose the message in hand
-            if mailbox.in_hand is not None:
-                self._strike(mailbox.in_hand, error or asyncio.CancelledError("ended"))
+        self._post.ended(self, ending)
+        if mailbox.in_hand is not None:
+            self._strike(mailbox.in_hand, error or asyncio.CancelledError("ended"))
 
     def _strike(self, envelope: Envelope, error: BaseException) -> None:
         """The actor ended with this message in hand: the next one tries it, or nobody does."""
@@ -376,18 +374,17 @@ class AsyncioActor(pykka.Actor):
             correlation_id=context.correlation_id,
         )
         observer = self._post.surroundings.observer
-        observer.event(
-            Event(
-                kind=EventKind.QUARANTINED,
-                at=letter.at,
-                supervisor="",
-                actor=self.name,
-                reason=type(error).__name__,
-                details={"message": type(envelope.message).__name__, "attempts": letter.attempts},
-                correlation_id=context.correlation_id,
-            )
+        event = Event(
+            kind=EventKind.QUARANTINED,
+            at=letter.at,
+            supervisor="",
+            actor=self.name,
+            reason=type(error).__name__,
+            details={"message": type(envelope.message).__name__, "attempts": letter.attempts},
+            correlation_id=context.correlation_id,
         )
-        observer.dead_letter(letter)
+        observe(observer.event, event)
+        observe(observer.dead_letter, letter)
 
     def _settle_started(self) -> None:
         if not self.started.done():

@@ -1,9 +1,15 @@
 """What happens in a tree, as values: for the log, the database and the tests alike."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
+
+import structlog
+
+log = structlog.get_logger(__name__)
+
+Told = TypeVar("Told")
 
 
 class EventKind(StrEnum):
@@ -71,3 +77,11 @@ class Unobserved:
 
     def dead_letter(self, letter: DeadLetter) -> None:
         """See `Observer`."""
+
+
+def observe(listener: Callable[[Told], None], told: Told) -> None:
+    """Tell an observer, whose own mistakes end no actor and no supervisor."""
+    try:
+        listener(told)
+    except Exception:  # any bug may hide there; none may cost a restart
+        log.exception("observer_failed", told=type(told).__name__)

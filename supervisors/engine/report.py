@@ -7,7 +7,7 @@ import structlog
 
 from actors.runtime.actor import AsyncioActor, Ending
 from actors.runtime.clock import Clock
-from actors.runtime.events import Event, EventKind, Observer
+from actors.runtime.events import Event, EventKind, Observer, observe
 from actors.runtime.messages import RestartByHand
 from supervisors.engine.restarts import RestartAfter
 
@@ -127,19 +127,18 @@ class Reporter:
         correlation_id: str = "",
         error: BaseException | None = None,
     ) -> None:
-        self._observer.event(
-            Event(
-                kind=kind,
-                at=self._clock.now(),
-                supervisor=self._supervisor.name,
-                actor=actor,
-                incarnation=incarnation,
-                reason=reason,
-                details=details or {},
-                correlation_id=correlation_id,
-                error=error,
-            )
+        event = Event(
+            kind=kind,
+            at=self._clock.now(),
+            supervisor=self._supervisor.name,
+            actor=actor,
+            incarnation=incarnation,
+            reason=reason,
+            details=details or {},
+            correlation_id=correlation_id,
+            error=error,
         )
+        observe(self._observer.event, event)
 
 
 def top_ended(top: AsyncioActor, ending: Ending) -> None:

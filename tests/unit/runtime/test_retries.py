@@ -255,17 +255,13 @@ async def test_every_message_has_strikes_of_its_own(home: Household) -> None:
     assert home.stage.letters == []
 
 
-async def test_an_observer_that_fails_does_not_keep_the_end_from_the_supervisor(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
+async def test_an_observer_that_fails_keeps_neither_the_end_nor_the_letter_from_anybody(
+    stage: Stage, logs: list[MutableMapping[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(_: object) -> None:
         raise Bug("a bad observer")
 
-    heard: list[str] = []
-    asyncio.get_running_loop().set_exception_handler(
-        lambda _, context: heard.append(str(context["exception"]))
-    )
-    monkeypatch.setattr(stage, "dead_letter", fail)
+    monkeypatch.setattr(stage, "event", fail)
     address = stage.play(Puppet())
 
     with pytest.raises(ActorFailed):
@@ -273,7 +269,8 @@ async def test_an_observer_that_fails_does_not_keep_the_end_from_the_supervisor(
 
     await until(lambda: stage.endings)
     assert str(stage.endings[0].error) == "first"
-    assert heard == ["a bad observer"]
+    assert len(stage.letters) == 1
+    assert [log["told"] for log in logs if log["event"] == "observer_failed"] == ["Event"]
 
 
 # Kills

@@ -3,6 +3,8 @@
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from actors.runtime.events import Event, EventKind
 from supervisors.engine.child import ChildSpec, Hosted
 from supervisors.engine.policy import Exceeded
@@ -179,3 +181,19 @@ async def test_the_end_of_a_supervisor_is_told_by_the_one_above(office: Office) 
         (EventKind.RESTARTING, "office"),
     ]
     assert office.stage.events[2].reason == "GaveUp"
+
+
+async def test_an_observer_that_fails_costs_nobody_a_restart(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail_to_hear(_: object) -> None:
+        raise Bug
+
+    monkeypatch.setattr(office.stage, "event", fail_to_hear)
+    clerk = office.hire("clerk")
+    await office.open()
+
+    await office.crash_and_return("clerk")
+
+    assert await clerk.ask(Note("back")) == 1
+    assert office.stage.endings == []
