@@ -27,6 +27,8 @@ log = structlog.get_logger(__name__)
 
 #: How often a message may end its actor before it is set aside.
 STRIKES = 3
+#: Work that was cancelled and goes on is cancelled again after so long, seconds.
+CANCEL_AGAIN_S = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -273,6 +275,7 @@ class AsyncioActor(pykka.Actor):
 
     async def _run(self) -> None:
         await self.prepare()
+        self._obey_kill()
         self._settle_started()
         self._during = "waiting"
         while (envelope := await self._next()) is not None:
@@ -286,15 +289,18 @@ class AsyncioActor(pykka.Actor):
             self._during = type(envelope.message).__name__
             await self._handle(envelope)
             self._during = "waiting"
-            if self._task is not None and self._task.cancelling():
-                # Somebody swallowed the kill; `asyncio.wait_for` can, when its work is just done.
-                raise asyncio.CancelledError("killed")
+            self._obey_kill()
         self._during = "finish"
         self.ending_since = self.clock.now()
         while self.draining and self._to_drain:
             await asyncio.wait(self._to_drain)
         await self._end_spawned()
         await self.finish()
+
+    def _obey_kill(self) -> None:
+        """End if a kill was swallowed; `asyncio.wait_for` can, when its work is just done."""
+        if self._task is not None and self._task.cancelling():
+            raise asyncio.CancelledError("killed")
 
     async def _let_go(self) -> None:
         """`abandon`, within its deadline: the supervisor waits to hear of the end."""
@@ -475,7 +481,8 @@ class AsyncioActor(pykka.Actor):
         while self._spawned:  # a cancelled one may spawn another on its way out
             for task in self._spawned:
                 task.cancel()
-            await asyncio.wait(self._spawned)
+            # And again: one that swallowed it would keep the end from the supervisor for ever.
+            await asyncio.wait(self._spawned, timeout=CANCEL_AGAIN_S)
 
 
 _HANDLER_NAMES: dict[type, str] = {}

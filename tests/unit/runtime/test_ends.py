@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import MutableMapping
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -62,6 +63,26 @@ async def test_an_error_in_prepare_reaches_the_supervisor(stage: Stage) -> None:
     await until(lambda: stage.endings)
     assert isinstance(stage.endings[0].error, Bug)
     assert stage.endings[0].during == "prepare"
+
+
+async def test_a_prepare_that_swallows_its_kill_is_the_actors_last_word(stage: Stage) -> None:
+    gate = Gate()
+
+    async def swallow(_: Puppet) -> None:
+        with suppress(asyncio.CancelledError):
+            await gate()
+
+    actor = Puppet(prepare=swallow)
+    address = stage.play(actor)
+    address.tell(Note("waits"))
+    await gate.reached.wait()
+
+    actor.kill(Bug("too long"))
+
+    await until(lambda: stage.endings)
+    assert str(stage.endings[0].error) == "too long"
+    assert stage.endings[0].during == "prepare"
+    assert actor.seen == []
 
 
 async def test_an_error_in_finish_reaches_the_supervisor(stage: Stage) -> None:
@@ -196,6 +217,27 @@ async def test_work_that_spawned_work_spawns_on_its_way_out_ends_too(
     await actor.wait_ended()
 
     assert [task.cancelled() for task in tasks] == [True]
+
+
+async def test_work_that_swallows_its_cancellation_does_not_keep_the_end_from_the_supervisor(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not in virtual time: it is the loop that is waited for."""
+    monkeypatch.setattr("actors.runtime.actor.CANCEL_AGAIN_S", 0.01)
+
+    async def work(actor: Puppet) -> None:
+        with suppress(asyncio.CancelledError):
+            await hang(actor)
+        await hang(actor)
+
+    address = stage.play(Puppet(prepare=spawning(work)))
+    await address.ask(Do(nothing))
+
+    with pytest.raises(ActorFailed):
+        await address.ask(Do(failing(Bug("first"))))
+
+    await until(lambda: stage.endings)
+    assert str(stage.endings[0].error) == "first"
 
 
 async def test_cancelling_spawned_work_is_no_error(stage: Stage) -> None:
