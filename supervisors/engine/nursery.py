@@ -147,8 +147,8 @@ class Nursery(AsyncioActor):
         for number, child in enumerate(waiting):
             if not await self._ready(child) and self.policy.strategy is not Strategy.ONE_FOR_ONE:
                 # Those after it build on it: they start when its own restart is due.
-                for later in waiting[number + 1 :]:
-                    later.waits_for = child.key
+                for follower in waiting[number + 1 :]:
+                    follower.waits_for = child.key
                 return
 
     def begin(self, child: Child) -> AsyncioActor | None:
