@@ -21,7 +21,7 @@ from actors.runtime.mailbox import (
     current_context,
 )
 from actors.runtime.messages import Stop, Tick
-from actors.runtime.replies import ActorFailed, Reply, Unavailable
+from actors.runtime.replies import ActorFailed, Hung, Reply, Unavailable
 
 log = structlog.get_logger(__name__)
 
@@ -150,6 +150,11 @@ class AsyncioActor(pykka.Actor):
         return {}
 
     # What an actor uses
+
+    def tell_observer(self, kind: EventKind, **fields: Any) -> None:
+        """Something happened that operators should find in the journal; see `Event`."""
+        event = Event(kind=kind, at=self.clock.now(), supervisor="", actor=self.name, **fields)
+        observe(self._post.surroundings.observer.event, event)
 
     @property
     def name(self) -> str:
@@ -355,7 +360,9 @@ class AsyncioActor(pykka.Actor):
             return  # carries no work: every incarnation looks for its rows when it starts
         if not isinstance(error, self.weather):  # an outage says nothing about the message
             envelope.attempts += 1
-        if envelope.attempts >= self._post.strikes:
+        # Who asked what hangs has long gone, so there is no later try to count: say it at once.
+        hung_alone = isinstance(error, Hung) and envelope.abandoned
+        if envelope.attempts >= self._post.strikes or hung_alone:
             self._set_aside(envelope, error)
         elif not envelope.abandoned:
             mailbox.put_back(envelope)

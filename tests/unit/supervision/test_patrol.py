@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from actors.runtime.events import EventKind
-from actors.runtime.replies import ActorFailed
+from actors.runtime.replies import ActorFailed, Unavailable
 from supervisors.engine.child import ChildSpec, Hosted
 from supervisors.engine.nursery import Nursery
 from supervisors.engine.patrol import PATROL_INTERVAL_S, Patrol, look_after, supervisors
@@ -77,6 +77,22 @@ async def test_a_message_that_hangs_three_times_is_set_aside(patrolled: Office) 
     assert (letter.actor, letter.attempts) == ("clerk", 3)
     assert type(letter.error).__name__ == "Hung"
     assert patrolled.notes["clerk"] == ["next"]
+
+
+async def test_a_message_that_outlives_its_asker_by_hanging_is_set_aside_at_once(
+    patrolled: Office,
+) -> None:
+    """Its asker asks anew, again and again: no message would ever come to three strikes."""
+    clerk = patrolled.hire("clerk")
+    await patrolled.open()
+    asked = asyncio.ensure_future(clerk.ask(Do(Gate()), timeout_s=10))
+
+    await go_on(patrolled.stage, HUNG + 3 * PATROL_INTERVAL_S)
+
+    with pytest.raises(Unavailable):
+        await asked
+    [letter] = patrolled.stage.letters
+    assert (letter.actor, letter.attempts) == ("clerk", 1)
 
 
 async def test_who_waits_for_a_message_does_not_hang(patrolled: Office) -> None:
