@@ -12,7 +12,7 @@ from actors.runtime.address import Address
 from bot.courier import TelegramCourier
 from bot.dispatcher import admin_commands, build_dispatcher, commands
 from bot.gateways.payload import PayloadSigner
-from bot.intake import InboxWorker, TelegramIntake
+from bot.intake import BUG_TRIES, InboxWorker, TelegramIntake
 from bot.ports import Operations, Queries, UpdateInbox, Users
 from bot.session import make_bot
 from bot.texts import DEFAULT_LANGUAGE, LANGUAGES, Texts
@@ -113,4 +113,5 @@ class TelegramDoor:
             json.loads(row.payload),
             raw_update=row.payload,
             operation_id=f"{row.source}:{row.source_id}",
+            last_try=row.attempts + 1 >= BUG_TRIES,
         )

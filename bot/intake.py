@@ -22,6 +22,7 @@ from aiogram.exceptions import (
 
 from actors.runtime.actor import AsyncioActor
 from actors.runtime.address import Address
+from actors.runtime.events import EventKind
 from actors.runtime.mailbox import MessageContext, current_context
 from actors.runtime.messages import Tick
 from actors.runtime.replies import ActorFailed
@@ -46,6 +47,8 @@ BUG_TRIES = 3
 #: Answers that Telegram does not take are repeated for about four minutes.
 TELEGRAM_TRIES = 8
 LONGEST_WAIT_S = 60.0
+#: Whom a letter names whose update no actor failed over.
+ITSELF = "inbox"
 WEATHER_WAIT_S = 1.0
 #: How often updates that were done long ago are forgotten.
 PRUNE_INTERVAL_S = 3600.0
@@ -178,7 +181,7 @@ class InboxWorker(AsyncioActor):
         row = replace(row, attempts=row.attempts - self._excused[row.seq])
         if row.attempts >= BUG_TRIES:  # begun again and again, and never to an end
             log.error("update_never_ends", update=row.source_id, attempts=row.attempts)
-            await self.inbox.quarantine(row, "never ended", _letter(row, None, row.attempts))
+            await self._set_row_aside(row, _letter(row, None, row.attempts))
             del self._excused[row.seq]
             return True
         await self.inbox.begin(row)
@@ -251,9 +254,19 @@ class InboxWorker(AsyncioActor):
         return False
 
     async def _give_up(self, row: InboxRow, error: Exception) -> bool:
-        reason = type(error).__name__
-        await self.inbox.quarantine(row, reason, _letter(row, error, row.attempts + 1))
+        await self._set_row_aside(row, _letter(row, error, row.attempts + 1))
         return True
+
+    async def _set_row_aside(self, row: InboxRow, letter: LetterDraft) -> None:
+        await self.inbox.quarantine(row, letter.error, letter)
+        if letter.actor != ITSELF:
+            return  # the actor that failed has told it
+        self.tell_observer(
+            EventKind.QUARANTINED,
+            reason=letter.error,
+            details={"message": letter.message_type, "attempts": letter.attempts},
+            correlation_id=letter.correlation_id,
+        )
 
 
 def correlation_id(row: InboxRow) -> str:
@@ -270,7 +283,7 @@ def _letter(row: InboxRow, error: Exception | None, attempts: int) -> LetterDraf
         age_s=0.0,
         correlation_id=correlation_id(row),
         operation_id=correlation_id(row),
-        actor=error.actor if isinstance(error, ActorFailed) else "inbox",
+        actor=error.actor if isinstance(error, ActorFailed) else ITSELF,
         message_type="update",
         payload=None,  # the update itself is kept, and is what is tried again
         attempts=attempts,

@@ -56,6 +56,11 @@ class Bug:
             raise RuntimeError(f"refused by https://api.telegram.org/bot{SECRET}/getMe")
 
 
+OWNERS_ALERTED = """
+SELECT count(*) > 0 FROM outbox WHERE kind = 'alert' AND payload->>'text_id' = 'alert-set-aside'
+"""
+
+
 def plant_in_credits_of_anna(monkeypatch: pytest.MonkeyPatch) -> Bug:
     """A bug that only one purchase meets."""
     bug = Bug()
@@ -160,6 +165,8 @@ async def test_a_bug_outside_the_actors_becomes_a_letter(
         letter = await stage.rows.fetchrow(LETTER)
         assert (letter["actor"], letter["message_type"]) == ("inbox", "update")
         assert (letter["attempts"], letter["error"]) == (3, "RuntimeError")
+        await stage.shown(stage.anna, lambda m: "it is our fault" in (m.text or ""))
+        await stage.until_true(OWNERS_ALERTED)
         await stage.anna.say("/start")
         await stage.shown(stage.anna, has_card)
         after = await stage.control.tree()

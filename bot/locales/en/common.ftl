@@ -49,6 +49,7 @@ button-back = ‹ Back
 
 toast-invoice-above = The invoice is already in the chat, a little above.
 toast-outdated = That button is out of date. Here is a fresh one.
+toast-failed = That did not work, and it is our fault. We have been told. Nothing you paid is lost.
 toast-not-now = One moment: this takes a little longer than usual. It will be done by itself.
 
 # The command menu

@@ -105,3 +105,24 @@ async def test_a_bug_is_not_swallowed(world: World, update: dict[str, Any]) -> N
 
     with pytest.raises(ActorFailed):
         await world.feed(update)
+
+
+@pytest.mark.parametrize("update", [message("/start"), tap(Go(page=Page.CARD).pack())])
+async def test_a_person_is_told_of_a_bug_once_nobody_tries_any_more(
+    world: World, update: dict[str, Any]
+) -> None:
+    world.users.answers[Introduce] = ActorFailed("user/77")
+
+    with pytest.raises(ActorFailed):
+        await world.feed(update)
+
+    assert "it is our fault" in str(world.telegram.calls[-1])
+
+
+async def test_a_bug_that_is_tried_again_is_told_to_nobody(world: World) -> None:
+    world.users.answers[Introduce] = KeyError("a bug")
+
+    with pytest.raises(KeyError):
+        await world.feed(message("/start"))
+
+    assert "our fault" not in str(world.telegram.calls)
