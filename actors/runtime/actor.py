@@ -333,7 +333,7 @@ class AsyncioActor(pykka.Actor):
             error = task.exception()
         mailbox = self._post.mailbox
         mailbox.settle_system()
-        if error is not None:
+        if isinstance(error, Exception):  # being cut off is no failure of its own
             mailbox.statistics.last_failure = failure_of(error, self._during, self.clock.now())
         self.actor_stopped.set()
         self._settle_started()

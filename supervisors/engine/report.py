@@ -1,5 +1,6 @@
 """Everything that a supervisor did to a child: one line in the log, one event for who observes."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -39,8 +40,9 @@ class Reporter:
         """A child ended by an error, or was killed."""
         context = ending.context
         correlation_id = context.correlation_id if context else ""
-        log.error(
-            "actor_crashed",
+        cut_off = isinstance(ending.error, asyncio.CancelledError)
+        (log.warning if cut_off else log.error)(
+            "actor_cut_off" if cut_off else "actor_crashed",
             supervisor=self._supervisor.name,
             child=child,
             incarnation=incarnation,
@@ -48,7 +50,7 @@ class Reporter:
             weather=ending.weather,
             correlation_id=correlation_id,
             operation_id=context.operation_id if context else "",
-            exc_info=ending.error,
+            exc_info=None if cut_off else ending.error,
         )
         self._tell(
             EventKind.CRASHED,
