@@ -13,12 +13,13 @@ from tests.integration.database_fixtures import (
     keys,
     postgres,
     rows,
+    stock,
 )
 from tests.integration.node_fixtures import Files, Page, fresh_files, running, serving_page
 from xray_api.client.client import NodeClient
 
 #: Fixtures that live in a module of their own.
-__all__ = ["cipher", "database", "database_url", "empty_url", "keys", "postgres", "rows"]
+__all__ = ["cipher", "database", "database_url", "empty_url", "keys", "postgres", "rows", "stock"]
 
 
 @pytest.fixture

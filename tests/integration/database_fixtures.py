@@ -1,6 +1,9 @@
 """A real PostgreSQL for the whole run, and a fresh database for each test."""
 
 import asyncio
+import contextlib
+import queue
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -56,11 +59,55 @@ def postgres() -> Iterator[Server]:
         asyncio.run(eventually(lambda: _ended(pid)))
 
 
+class Stock:
+    """Copies of the template, made ahead by a thread: a copy takes longer than most tests."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._ready: queue.Queue[str | Exception] = queue.Queue(maxsize=2)
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._fill()), daemon=True)
+        self._thread.start()
+
+    async def take(self) -> str:
+        """The name of a copy that is nobody else's."""
+        found = await asyncio.to_thread(self._ready.get, timeout=60)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    def close(self) -> None:
+        """Make no more."""
+        self._closed.set()
+        while self._thread.is_alive():
+            with contextlib.suppress(queue.Empty):
+                self._ready.get(timeout=0.05)  # the thread may wait for a place
+
+    async def _fill(self) -> None:
+        try:
+            async with connected(self._server.url) as admin:
+                while not self._closed.is_set():
+                    self._ready.put(await _create(admin, TEMPLATE))
+        except Exception as error:  # noqa: BLE001 - told to the test that takes it
+            self._ready.put(error)
+
+
+@pytest.fixture(scope="session")
+def stock(postgres: Server) -> Iterator[Stock]:
+    """Databases to take."""
+    made = Stock(postgres)
+    yield made
+    made.close()
+
+
 @pytest.fixture
-async def database_url(postgres: Server) -> AsyncIterator[str]:
+async def database_url(postgres: Server, stock: Stock) -> AsyncIterator[str]:
     """A migrated database of this test alone."""
-    async with fresh_database(postgres, TEMPLATE) as url:
-        yield url
+    name = await stock.take()
+    try:
+        yield postgres.url_of(name)
+    finally:
+        await _drop(postgres, name)
 
 
 @pytest.fixture
@@ -101,14 +148,23 @@ def cipher(keys: MasterKeys) -> LinkCipher:
 @asynccontextmanager
 async def fresh_database(server: Server, template: str) -> AsyncIterator[str]:
     """A database that is there as long as the context."""
-    name = f"test_{uuid4().hex}"
     async with connected(server.url) as admin:
-        await admin.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        name = await _create(admin, template)
     try:
         yield server.url_of(name)
     finally:
-        async with connected(server.url) as admin:
-            await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        await _drop(server, name)
+
+
+async def _create(admin: Rows, template: str) -> str:
+    name = f"test_{uuid4().hex}"
+    await admin.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+    return name
+
+
+async def _drop(server: Server, name: str) -> None:
+    async with connected(server.url) as admin:
+        await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @asynccontextmanager
