@@ -1,17 +1,23 @@
 """Plans as the operator wrote them; a wrong file stops the program with the reason."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from config.loading import SettingsError, load_table
+from config.money import STARS, Currency, MoneyError, minor
 
 #: Telegram's limit for an invoice title (https://core.telegram.org/bots/api#sendinvoice).
 TITLE_LIMIT = 32
 #: Telegram's limit for one payment in Stars.
 STARS_LIMIT = 10_000
-LONGEST_PERIOD_S = 10 * 366 * 86_400
+DAY_S = 86_400
+#: Also what one row of the ledger may add at most (the CHECK in storage/migrations).
+LONGEST_PERIOD_S = 10 * 366 * DAY_S
+#: How far ahead of now access may reach when a plan says nothing else.
+USUAL_HORIZON_S = 2 * 366 * DAY_S
 
 
 class Title(BaseModel):
@@ -36,8 +42,69 @@ class Plan(BaseModel):
     title: Title
     period_s: int = Field(ge=60, le=LONGEST_PERIOD_S)
     price_stars: int = Field(ge=1, le=STARS_LIMIT)
+    #: Prices in other currencies, as people write them. A currency that is not named here is not
+    #: offered for this plan.
+    prices: Mapping[Currency, Decimal] = Field(default_factory=dict)
+    #: Plans of one tier are lengths of the same thing: buying another one adds time. Time left of
+    #: another tier is converted by price.
+    tier: str = Field(default="standard", pattern=r"^[a-z0-9_-]{1,16}$")
+    #: How far ahead of now access of this plan may reach.
+    horizon_s: int = Field(default=0, ge=0, le=LONGEST_PERIOD_S, validate_default=True)
     #: Ids of the nodes that its buyers may be put on; empty means any.
     nodes: tuple[str, ...] = ()
+
+    @field_validator("prices")
+    @classmethod
+    def _prices_are_amounts(cls, prices: Mapping[str, Decimal]) -> Mapping[str, Decimal]:
+        for currency, amount in prices.items():
+            if currency == STARS:
+                raise ValueError("the price in Stars is price_stars")
+            try:
+                minor(amount, currency)
+            except MoneyError as error:
+                raise ValueError(f"{currency}: {error}") from None
+        return prices
+
+    @model_validator(mode="after")
+    def _horizon_holds_a_period(self) -> "Plan":
+        if self.horizon_s and self.horizon_s < self.period_s:
+            raise ValueError("horizon_s is shorter than period_s: nobody could buy it")
+        return self
+
+    @property
+    def reach_s(self) -> int:
+        """How far ahead of now access of this plan may reach, seconds."""
+        return self.horizon_s or max(USUAL_HORIZON_S, 2 * self.period_s)
+
+    def price_in(self, currency: str) -> int | None:
+        """The price in the currency's smallest unit; None when it is not sold for that."""
+        if currency == STARS:
+            return self.price_stars
+        amount = self.prices.get(currency)
+        return None if amount is None else minor(amount, currency)
+
+
+class Trial(BaseModel):
+    """What a person may try once, for nothing."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    #: The plan whose nodes it opens.
+    plan: str
+    period_s: int = Field(ge=60, le=90 * DAY_S)
+
+
+class Limits(BaseModel):
+    """How much time may be given at once: what is more is a mistake, and stopped; seconds."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    #: One grant of an owner.
+    grant_s: int = Field(default=366 * DAY_S, ge=60, le=LONGEST_PERIOD_S)
+    #: All that one user gets within a day, bought and given.
+    user_day_s: int = Field(default=2 * 366 * DAY_S, ge=60, le=2 * LONGEST_PERIOD_S)
+    #: All grants and trials of the shop within a day.
+    shop_day_s: int = Field(default=10 * 366 * DAY_S, ge=60)
 
 
 class Plans(BaseModel):
@@ -46,6 +113,15 @@ class Plans(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     plans: tuple[Plan, ...] = Field(min_length=1)
+    #: None: nobody may try for nothing.
+    trial: Trial | None = None
+    limits: Limits = Limits()
+
+    @model_validator(mode="after")
+    def _trial_is_of_a_plan(self) -> "Plans":
+        if self.trial is not None and self.get(self.trial.plan) is None:
+            raise ValueError(f"trial: there is no plan {self.trial.plan}")
+        return self
 
     @field_validator("plans")
     @classmethod

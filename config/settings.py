@@ -5,9 +5,19 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    IPvAnyNetwork,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
 
 from config.loading import FileSettings, load
+from config.money import EXPONENTS, STARS, Currency
 from config.network import BaseUrl, ListenAddress, is_loopback, split_address
 
 #: Top-level names in a shared file or environment that belong to the node service.
@@ -15,6 +25,8 @@ NODE_SECTIONS = frozenset({"node"})
 
 #: A bot token as @BotFather gives it.
 TOKEN = re.compile(r"[0-9]+:[A-Za-z0-9_-]+")
+#: What Telegram takes (https://core.telegram.org/bots/api#setwebhook); shorter ones are guessed.
+WEBHOOK_SECRET = re.compile(r"[A-Za-z0-9_-]{16,256}")
 
 CONFIG_FOLDER = Path(__file__).parent
 
@@ -34,7 +46,12 @@ class TelegramSection(Section):
     token: SecretStr
     #: Another Bot API server; Telegram's own when empty.
     api_base: BaseUrl | None = None
-    mode: Literal["polling"] = "polling"
+    #: How updates come in.
+    mode: Literal["polling", "webhook"] = "polling"
+    #: Where Telegram sends updates to, as the outside reaches it; its path is the one served here.
+    webhook_url: BaseUrl | None = None
+    #: What Telegram shows with each of them.
+    webhook_secret: SecretStr | None = None
     #: Numeric ids of the owners.
     admins: tuple[int, ...] = ()
 
@@ -49,6 +66,19 @@ class TelegramSection(Section):
         if not TOKEN.fullmatch(token.get_secret_value()):
             raise ValueError("is not a bot token; @BotFather gives one of the form 123456:ABC...")
         return token
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def _secret_has_its_shape(cls, secret: SecretStr | None) -> SecretStr | None:
+        if secret is not None and not WEBHOOK_SECRET.fullmatch(secret.get_secret_value()):
+            raise ValueError("must be 16 to 256 characters of A-Z, a-z, 0-9, _ and -")
+        return secret
+
+    @model_validator(mode="after")
+    def _webhook_is_whole(self) -> "TelegramSection":
+        if self.mode == "webhook" and (self.webhook_url is None or self.webhook_secret is None):
+            raise ValueError('mode "webhook" needs webhook_url and webhook_secret')
+        return self
 
 
 class DatabaseSection(Section):
@@ -73,18 +103,80 @@ class StarsSection(Section):
 
     enabled: bool = True
 
-    @field_validator("enabled")
-    @classmethod
-    def _something_can_be_paid(cls, enabled: bool) -> bool:
-        if not enabled:
-            raise ValueError("cannot be false: there is no other way to pay yet")
-        return enabled
+
+class CryptoPaySection(Section):
+    """Crypto Pay, the bot @CryptoBot; off without a token."""
+
+    token: SecretStr | None = None
+    #: `main`, `test`, or the base URL of another server.
+    network: Literal["main", "test"] | BaseUrl = "main"
+    #: What orders are priced in: an asset, or a fiat currency that Crypto Pay reckons by.
+    currency: Currency = "USDT"
+
+
+class CardSection(Section):
+    """A payments provider of Telegram; off without a token.
+
+    Telegram wants digital goods to be sold for Stars: whether cards may be used is the owner's call
+    (https://core.telegram.org/bots/payments-stars).
+    """
+
+    provider_token: SecretStr | None = None
+    currency: Currency = "RUB"
+
+
+class ManualSection(Section):
+    """Paid outside, and approved by an owner."""
+
+    enabled: bool = False
+    #: How to pay, shown to the buyer as it is.
+    instructions: str = Field(default="", max_length=1_000)
+    currency: Currency = "RUB"
 
 
 class PaymentsSection(Section):
     """How people can pay."""
 
     stars: StarsSection = StarsSection()
+    cryptopay: CryptoPaySection = CryptoPaySection()
+    card: CardSection = CardSection()
+    manual: ManualSection = ManualSection()
+
+    @model_validator(mode="after")
+    def _something_can_be_paid(self) -> "PaymentsSection":
+        on = (
+            self.stars.enabled,
+            self.cryptopay.token is not None,
+            self.card.provider_token is not None,
+            self.manual.enabled,
+        )
+        if not any(on):
+            raise ValueError("nothing can be paid with: leave stars on, or set another way up")
+        return self
+
+    @model_validator(mode="after")
+    def _currencies_are_known(self) -> "PaymentsSection":
+        for name in ("cryptopay", "card", "manual"):
+            currency = getattr(self, name).currency
+            if currency not in EXPONENTS or currency == STARS:
+                raise ValueError(f"{name}.currency: {currency} is not known here")
+        return self
+
+    @model_validator(mode="after")
+    def _buyers_know_how(self) -> "PaymentsSection":
+        if self.manual.enabled and not self.manual.instructions.strip():
+            raise ValueError("manual.instructions: say how to pay")
+        return self
+
+
+class HttpSection(Section):
+    """The server that the outside reaches: webhooks and health."""
+
+    listen: ListenAddress = "127.0.0.1:8080"
+    #: How the outside reaches it.
+    public_url: BaseUrl | None = None
+    #: Proxies in front of it, by address or network: only their word for a caller's address counts.
+    trusted_proxies: tuple[IPvAnyNetwork, ...] = ()
 
 
 class DemoSection(Section):
@@ -150,6 +242,7 @@ class Settings(FileSettings):
     telegram: TelegramSection
     database: DatabaseSection = DatabaseSection()
     payments: PaymentsSection = PaymentsSection()
+    http: HttpSection = HttpSection()
     plans_file: Path = CONFIG_FOLDER / "plans.toml"
     supervision_file: Path = CONFIG_FOLDER / "supervision.toml"
     demo: DemoSection = DemoSection()

@@ -56,6 +56,14 @@ class Desired(StrEnum):
     ABSENT = "absent"
 
 
+class Origin(StrEnum):
+    """Why a credential was made."""
+
+    ACCESS = "access"
+    REISSUE = "reissue"
+    MOVE = "move"
+
+
 class LetterState(StrEnum):
     """What became of a message that crashed its handler again and again."""
 
@@ -108,11 +116,19 @@ class PurchaseRow:
     invoice_expires_at: datetime
     fulfilled_at: datetime | None
     created_at: datetime
+    #: The provider's own invoice, where it has one: its id, and the page that takes the money.
+    provider_invoice_id: str | None = None
+    pay_url: str | None = None
+    decided_by: str | None = None
+    decided_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaymentRow:
-    """Money that came in, once for each charge of a provider."""
+    """Money that came in, once for each charge of a provider.
+
+    `number` is what people call it; `provider_ref` is the provider's second id, where it has one.
+    """
 
     provider: str
     provider_payment_id: str
@@ -123,6 +139,9 @@ class PaymentRow:
     disposition: Disposition
     reason: str | None
     received_at: datetime
+    number: int = 0
+    provider_ref: str | None = None
+    refund_attempts: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,6 +160,8 @@ class CredentialRow:
     attempts: int
     last_class: str | None
     quarantined: bool
+    created_at: datetime
+    origin: Origin = Origin.ACCESS
 
     @property
     def applied(self) -> bool:
@@ -183,6 +204,7 @@ class OutboxRow:
     payload: Mapping[str, Any]
     version: int
     attempts: int
+    bugs: int = 0
 
     @property
     def listener(self) -> int:
@@ -192,13 +214,20 @@ class OutboxRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserRecord:
-    """All rows of one user at one moment of the database's clock."""
+    """All rows of one user at one moment of the database's clock.
+
+    `uncredited`: money of theirs is recorded and not decided about. `tried`: they had their trial.
+    `gained_today_s`: seconds that the ledger gave them within a day, bought or not.
+    """
 
     now: datetime
     user: UserRow | None
     subscription: SubscriptionRow | None
     credentials: tuple[CredentialRow, ...]
     open_purchases: tuple[PurchaseRow, ...]
+    uncredited: bool = False
+    tried: bool = False
+    gained_today_s: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,6 +269,7 @@ class PaymentDraft:
     amount: int
     currency: str
     body_sha256: bytes
+    provider_ref: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -269,6 +299,7 @@ class NewCredential:
     uuid: UUID
     node_id: str
     replaces: UUID | None = None
+    origin: Origin = Origin.ACCESS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -280,26 +311,146 @@ class RaisedCredential:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RemovedCredential:
+    """A uuid that is to be shut out, under the next generation. Absent already: nothing changes."""
+
+    uuid: UUID
+    node_id: str
+
+
+Wish = NewCredential | RaisedCredential | RemovedCredential
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerStep:
+    """One row of the ledger, and the subscription that it leads to."""
+
+    after: SubscriptionRow
+    entry: LedgerEntry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertDraft:
+    """News for one owner, told once for each `dedupe_key`, which names the owner too."""
+
+    dedupe_key: str
+    owner: int
+    text_id: str
+    arguments: Mapping[str, str | int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewsDraft:
+    """Something to tell a user, once for each `dedupe_key`."""
+
+    dedupe_key: str
+    user_id: int
+    text_id: str
+    arguments: Mapping[str, str | int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActDraft:
+    """What an owner did, recorded with the act; the same `operation_id` is the same act."""
+
+    operation_id: str
+    actor: str
+    action: str
+    target: str
+    reason: str
+    details: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessChange:
+    """All that one transaction writes about a user's access.
+
+    Without `steps` the time stays as it is, and the subscription must still be `before`.
+    `user_status` is None where it stays.
+    """
+
+    user_id: int
+    before: SubscriptionRow | None
+    steps: tuple[LedgerStep, ...] = ()
+    wishes: tuple[Wish, ...] = ()
+    user_status: UserStatus | None = None
+    news: tuple[NewsDraft, ...] = ()
+    alerts: tuple[AlertDraft, ...] = ()
+    act: ActDraft | None = None
+
+    @property
+    def after(self) -> SubscriptionRow | None:
+        """The subscription as it will be."""
+        return self.steps[-1].after if self.steps else self.before
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Credit:
-    """Money becomes time: all that one transaction writes. `wish` is None when access is on."""
+    """Money becomes time: all that one transaction writes."""
 
     payment: PaymentRow
     purchase: PurchaseRow
     kind: str
     flags: PaymentFlags
-    before: SubscriptionRow | None
-    after: SubscriptionRow
-    entry: LedgerEntry
-    wish: NewCredential | RaisedCredential | None
+    change: AccessChange
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hold:
-    """Money is kept aside, uncredited, for an operator; `reason` is theirs to read."""
+    """Money is kept aside, uncredited, for an owner; `reason` is theirs to read.
+
+    With `refund` it goes back by itself, at once.
+    """
 
     payment: PaymentRow
     purchase: PurchaseRow | None
     reason: str
+    refund: bool = False
+    alerts: tuple[AlertDraft, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refund:
+    """Money goes back: what one transaction writes before the provider is asked.
+
+    `change` is None where the money had bought nothing. `done`: the provider gave it back already.
+    """
+
+    payment: PaymentRow
+    reason: str
+    change: AccessChange | None
+    act: ActDraft | None = None
+    done: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefundOrder:
+    """A payment that is to go back to its payer; `invoice_id` is the provider's own, if any."""
+
+    payment: PaymentRow
+    invoice_id: str | None
+    age_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PollerRow:
+    """How far a provider's list of charges was read."""
+
+    provider: str
+    cursor: str | None
+    last_success_at: datetime | None
+    repairs: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoryRow:
+    """One moment of a user's story, as its table has it."""
+
+    at: datetime
+    kind: str
+    subject: str
+    event: str
+    details: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -333,6 +484,16 @@ class LinkNews:
     user: UserRow
     subscription: SubscriptionRow
     link: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PersonalNews:
+    """Something to tell a user, and where they stand at the moment of telling."""
+
+    user: UserRow
+    subscription: SubscriptionRow | None
+    text_id: str
+    arguments: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -430,16 +591,6 @@ class NotWaiting:
     """It was decided about this letter before."""
 
     state: LetterState
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AlertDraft:
-    """News for one owner, told once for each `dedupe_key`, which names the owner too."""
-
-    dedupe_key: str
-    owner: int
-    text_id: str
-    arguments: Mapping[str, str | int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,1 @@
+"""Ends access whose time is over."""

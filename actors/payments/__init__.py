@@ -1,0 +1,1 @@
+"""Finds money that pushes lost, and sends back what must go back."""
