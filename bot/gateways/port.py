@@ -57,8 +57,9 @@ class Gateway(PaymentGateway, Protocol):
     """A way to pay, whole."""
 
     async def offer(self, order: OrderToPay) -> Offer:
-        """Make what the buyer is shown. Called again after a crash, it may make a second invoice:
-        both name the one order.
+        """Make what the buyer is shown.
+
+        Called again after a crash it may make a second invoice: both name the one order.
 
         Raises:
             ProviderUnavailable: ask again later.
@@ -81,7 +82,7 @@ class PushRefused:
 
 
 class PushGateway(Gateway, Protocol):
-    """A way to pay whose provider calls us. Its pushes wait in the inbox like Telegram's updates."""
+    """A way to pay whose provider calls us; its pushes wait in the inbox as updates do."""
 
     @property
     def push_path(self) -> str:
