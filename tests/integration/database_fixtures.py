@@ -158,7 +158,8 @@ async def fresh_database(server: Server, template: str) -> AsyncIterator[str]:
 
 async def _create(admin: Rows, template: str) -> str:
     name = f"test_{uuid4().hex}"
-    await admin.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+    # As files, not through the log page by page: a fraction of the time.
+    await admin.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
     return name
 
 
@@ -185,6 +186,7 @@ async def _make_template(server: Server) -> None:
     async with connected(server.url) as admin:
         # Nothing here outlives the run: safety on disk only costs time.
         await admin.execute("ALTER SYSTEM SET fsync = off")
+        await admin.execute("ALTER SYSTEM SET full_page_writes = off")
         await admin.execute("SELECT pg_reload_conf()")
         await admin.execute(f"CREATE DATABASE {TEMPLATE}")
     await apply_migrations(server.url_of(TEMPLATE))
