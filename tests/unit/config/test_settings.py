@@ -42,6 +42,10 @@ def test_defaults_fill_what_nobody_sets(write: Write) -> None:
     assert settings.telegram.mode == "polling"
     assert settings.database.url is None
     assert settings.payments.stars.enabled
+    assert settings.payments.cryptopay.token is None
+    assert settings.payments.card.provider_token is None
+    assert not settings.payments.manual.enabled
+    assert settings.http.trusted_proxies == ()
     assert settings.plans_file.is_file()
     assert settings.supervision_file.is_file()
 
@@ -275,7 +279,7 @@ WRONG = [
     Wrong(
         "a wrong option",
         [
-            "telegram.mode: Input should be 'polling' (command line)",
+            "telegram.mode: Input should be 'polling' or 'webhook' (command line)",
         ],
         options={"telegram": {"mode": "canary"}},
     ),
@@ -291,7 +295,12 @@ WRONG = [
     ),
     Wrong(
         "a wrong variable in small letters",
-        ["telegram.mode: Input should be 'polling' (environment, tollgate_telegram__mode)"],
+        [
+            (
+                "telegram.mode: Input should be 'polling' or 'webhook'"
+                " (environment, tollgate_telegram__mode)"
+            )
+        ],
         environment={"tollgate_telegram__mode": "canary"},
     ),
     Wrong(
@@ -372,6 +381,63 @@ WRONG = [
         file=changed("https://node.example", "http://node.example"),
     ),
     Wrong(
+        "a webhook without an address",
+        [f'telegram: mode "webhook" needs webhook_url and webhook_secret {OTHER}'],
+        file=changed(
+            "[telegram]", '[telegram]\nmode = "webhook"\nwebhook_secret = "canary-canary-canary"'
+        ),
+    ),
+    Wrong(
+        "a webhook without a secret",
+        [f'telegram: mode "webhook" needs webhook_url and webhook_secret {OTHER}'],
+        file=changed("[telegram]", '[telegram]\nmode = "webhook"\nwebhook_url = "https://h/hook"'),
+    ),
+    Wrong(
+        "a webhook's secret that is guessed",
+        [
+            (
+                "telegram.webhook_secret: must be 16 to 256 characters of A-Z, a-z, 0-9, _ and -"
+                f" {OTHER}"
+            )
+        ],
+        file=changed("[telegram]", '[telegram]\nwebhook_secret = "canary"'),
+    ),
+    Wrong(
+        "a webhook's secret that Telegram does not take",
+        [
+            (
+                "telegram.webhook_secret: must be 16 to 256 characters of A-Z, a-z, 0-9, _ and -"
+                " (environment, TOLLGATE_TELEGRAM__WEBHOOK_SECRET)"
+            )
+        ],
+        environment={"TOLLGATE_TELEGRAM__WEBHOOK_SECRET": "canary canary canary"},
+    ),
+    Wrong(
+        "a proxy that is no address",
+        [f"http.trusted_proxies[0]: value is not a valid IPv4 or IPv6 network {OTHER}"],
+        file='[http]\ntrusted_proxies = ["canary"]\n' + LEAST,
+    ),
+    Wrong(
+        "nothing to pay with",
+        [(f"payments: nothing can be paid with: leave stars on, or set another way up {OTHER}")],
+        file="[payments.stars]\nenabled = false\n" + LEAST,
+    ),
+    Wrong(
+        "a currency that nobody knows",
+        [f"payments: cryptopay.currency: CANAR is not known here {OTHER}"],
+        file='[payments.cryptopay]\ncurrency = "CANAR"\n' + LEAST,
+    ),
+    Wrong(
+        "cards for Stars",
+        [f"payments: card.currency: XTR is not known here {OTHER}"],
+        file='[payments.card]\ncurrency = "XTR"\n' + LEAST,
+    ),
+    Wrong(
+        "a payment by hand that nobody explains",
+        [f"payments: manual.instructions: say how to pay {OTHER}"],
+        file='[payments.manual]\nenabled = true\ninstructions = " "\n' + LEAST,
+    ),
+    Wrong(
         "two wrong things",
         [
             (
@@ -403,6 +469,45 @@ def test_a_wrong_value_is_one_line_with_name_reason_and_origin(
     assert "canary" not in "".join(problems)
 
 
+def test_a_webhook_that_is_whole_is_taken(write: Write) -> None:
+    write(
+        changed(
+            "[telegram]",
+            '[telegram]\nmode = "webhook"\nwebhook_url = "https://shop.example/hook/"\n'
+            'webhook_secret = "0123456789abcdef"',
+        )
+    )
+
+    telegram = load_settings().telegram
+
+    assert (telegram.mode, telegram.webhook_url) == ("webhook", "https://shop.example/hook")
+
+
+def test_the_server_may_listen_beyond_this_machine(write: Write) -> None:
+    """In a container the proxy is another machine."""
+    write('[http]\nlisten = "0.0.0.0:8080"\n' + LEAST)
+
+    assert load_settings().http.listen == "0.0.0.0:8080"
+
+
+def test_proxies_are_addresses_or_networks(write: Write) -> None:
+    write('[http]\ntrusted_proxies = ["127.0.0.1", "10.0.0.0/8", "fd00::/8"]\n' + LEAST)
+
+    proxies = load_settings().http.trusted_proxies
+
+    assert [str(proxy) for proxy in proxies] == ["127.0.0.1/32", "10.0.0.0/8", "fd00::/8"]
+
+
+@pytest.mark.parametrize("network", ["main", "test", "http://127.0.0.1:9"])
+def test_another_way_to_pay_may_take_the_place_of_stars(write: Write, network: str) -> None:
+    write(
+        "[payments.stars]\nenabled = false\n[payments.cryptopay]\n"
+        f'token = "1:a"\nnetwork = "{network}"\n' + LEAST
+    )
+
+    assert load_settings().payments.cryptopay.network == network
+
+
 # Secrets
 
 
@@ -428,7 +533,10 @@ def models_in(annotation: Any) -> list[type[BaseModel]]:
 
 SECRETS = {
     ("telegram", "token"),
+    ("telegram", "webhook_secret"),
     ("database", "url"),
+    ("payments", "cryptopay", "token"),
+    ("payments", "card", "provider_token"),
     ("security", "keys"),
     ("nodes", "api_keys"),
     ("node", "api_keys"),

@@ -7,7 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from config.plans import LONGEST_PERIOD_S, STARS_LIMIT, TITLE_LIMIT, load_plans
+from config.plans import (
+    DAY_S,
+    LONGEST_PERIOD_S,
+    STARS_LIMIT,
+    TITLE_LIMIT,
+    USUAL_HORIZON_S,
+    Limits,
+    load_plans,
+)
 from config.settings import CONFIG_FOLDER
 from config.supervision import SupervisionPolicies, load_supervision
 from supervisors.operators.policies import PolicyBoard
@@ -44,6 +52,64 @@ def test_the_plans_that_come_with_the_program_load() -> None:
     plans = load_plans(CONFIG_FOLDER / "plans.toml", [])
 
     assert [plan.id for plan in plans.plans] == ["week", "month", "quarter"]
+    assert plans.trial is not None
+    assert (plans.trial.plan, plans.trial.period_s) == ("week", DAY_S)
+    assert plans.limits == Limits()
+
+
+def test_the_example_of_the_plans_file_loads(plans_file: Callable[[str], Path]) -> None:
+    """Comments of the shipped file that stand four characters in, or name limits."""
+    shipped = (CONFIG_FOLDER / "plans.toml").read_text(encoding="utf-8")
+    plan = re.search(r"^#   (\[\[plans\]\].*?)(?=^\[\[)", shipped, re.MULTILINE | re.DOTALL)
+    limits = re.search(r"^# \[limits\].*", shipped, re.MULTILINE | re.DOTALL)
+    assert plan is not None
+    assert limits is not None
+
+    text = re.sub(r"^# +", "", plan[0] + limits[0], flags=re.MULTILINE)
+    plans = load_plans(plans_file(text), ["berlin-1"])
+
+    assert (plans.plans[0].price_in("USDT"), plans.plans[0].tier) == (499_000_000, "fast")
+    assert plans.limits == Limits()
+
+
+def test_a_plan_has_a_price_in_each_currency_it_is_sold_for(
+    plans_file: Callable[[str], Path],
+) -> None:
+    prices = 'prices = { USDT = "4.99", RUB = 499, EUR = 4.99 }\n'
+    (month,) = load_plans(plans_file(PLAN + prices), []).plans
+
+    assert month.price_in("XTR") == 150
+    assert month.price_in("USDT") == 499_000_000
+    assert month.price_in("RUB") == 49_900
+    assert month.price_in("EUR") == 499
+    assert month.price_in("USD") is None
+
+
+def test_what_a_plan_does_not_say_is_usual(plans_file: Callable[[str], Path]) -> None:
+    plans = load_plans(plans_file(PLAN), [])
+
+    assert plans.trial is None
+    assert plans.limits == Limits()
+    assert plans.plans[0].tier == "standard"
+    assert plans.plans[0].reach_s == USUAL_HORIZON_S
+
+
+@pytest.mark.parametrize(
+    ("period_s", "horizon_s", "reach_s"),
+    [
+        (30 * DAY_S, 0, USUAL_HORIZON_S),
+        (5 * 366 * DAY_S, 0, 10 * 366 * DAY_S),
+        (30 * DAY_S, 30 * DAY_S, 30 * DAY_S),
+        (30 * DAY_S, 400 * DAY_S, 400 * DAY_S),
+    ],
+)
+def test_a_plan_can_always_be_bought_once(
+    plans_file: Callable[[str], Path], period_s: int, horizon_s: int, reach_s: int
+) -> None:
+    text = PLAN.replace("2_592_000", f"{period_s}") + f"horizon_s = {horizon_s}\n"
+    (plan,) = load_plans(plans_file(text), []).plans
+
+    assert plan.reach_s == reach_s >= plan.period_s
 
 
 def test_a_plan_is_found_by_its_id(plans_file: Callable[[str], Path]) -> None:
@@ -89,6 +155,30 @@ def test_a_plan_may_name_nodes_that_exist(plans_file: Callable[[str], Path]) -> 
         (PLAN, "", "plans: is missing"),
         (PLAN, PLAN + PLAN, "plans: two plans have the same id"),
         (PLAN, "[[plans", "Expected ']]'"),
+        ("nodes = []", "prices = { XTR = 1 }", "plans[0].prices: the price in Stars is"),
+        ("nodes = []", "prices = { ABC = 1 }", "plans[0].prices: ABC: unknown currency"),
+        ("nodes = []", "prices = { rub = 1 }", "plans[0].prices.rub.[key]: String should match"),
+        ("nodes = []", "prices = { RUB = 0 }", "plans[0].prices: RUB: not an amount"),
+        ("nodes = []", "prices = { RUB = -1 }", "plans[0].prices: RUB: not an amount"),
+        ("nodes = []", "prices = { RUB = nan }", "plans[0].prices.RUB: Input should be a finite"),
+        ("nodes = []", "prices = { RUB = inf }", "plans[0].prices.RUB: Input should be a finite"),
+        ("nodes = []", 'prices = { RUB = "1e400" }', "plans[0].prices: RUB: not an amount"),
+        ("nodes = []", 'prices = { RUB = "0.001" }', "plans[0].prices: RUB: not an amount"),
+        ("nodes = []", 'prices = { RUB = "much" }', "plans[0].prices.RUB: Input should be a valid"),
+        ("nodes = []", 'tier = "Fast!"', "plans[0].tier: String should match pattern"),
+        ("nodes = []", "horizon_s = 60", "plans[0]: horizon_s is shorter than period_s"),
+        ("nodes = []", "horizon_s = -1", "plans[0].horizon_s: Input should be greater than"),
+        ("nodes = []", f"horizon_s = {LONGEST_PERIOD_S + 1}", "plans[0].horizon_s: Input should"),
+        ("nodes = []", '[trial]\nplan = "year"\nperiod_s = 60', "settings: trial: there is no"),
+        ("nodes = []", '[trial]\nplan = "month"', "trial.period_s: is missing"),
+        ("nodes = []", '[trial]\nplan = "month"\nperiod_s = 59', "trial.period_s: Input should"),
+        (
+            "nodes = []",
+            f'[trial]\nplan = "month"\nperiod_s = {90 * DAY_S + 1}',
+            "trial.period_s: Input should be less than",
+        ),
+        ("nodes = []", "[limits]\ngrant_s = 59", "limits.grant_s: Input should be greater than"),
+        ("nodes = []", "[limits]\nday_s = 60", "limits.day_s: unknown"),
     ],
 )
 def test_a_wrong_plan_is_one_line(
