@@ -1,0 +1,1 @@
+"""Pure: what a user's rows, a message and the database's clock lead to."""

@@ -1,0 +1,284 @@
+"""Pure: access that no money changes: trial, grant, new link, pause, ban, and its end."""
+
+from datetime import timedelta
+
+from actors.user.decisions.catalogue import Catalogue, Fresh, first_of
+from actors.user.decisions.keys import choose_node, let_in, shut_out
+from actors.user.decisions.money import run_away
+from actors.user.decisions.paid_time import bound_of, ended, lengthened, paused, resumed, step
+from actors.user.decisions.standing import (
+    left_s,
+    may_buy,
+    may_try,
+    present,
+    replacement,
+    standing_of,
+)
+from actors.user.messages import (
+    Bound,
+    GrantAccess,
+    NoAccess,
+    NotExpired,
+    NotSoldToUser,
+    PlanNotSold,
+    Reissue,
+    ReissueTooOften,
+    ReissueUnderWay,
+    Standing,
+    StandingUnchanged,
+    Suspended,
+    TooMuch,
+    TrialNotOffered,
+    UserUnknown,
+)
+from config.plans import Plan
+from storage.rows import (
+    AccessChange,
+    ActDraft,
+    AlertDraft,
+    LedgerStep,
+    NewCredential,
+    NewsDraft,
+    Origin,
+    RemovedCredential,
+    SubscriptionRow,
+    SubscriptionStatus,
+    UserRecord,
+    UserStatus,
+    Wish,
+)
+
+#: New links within a day, by the design's word; each is a uuid that the node remembers for ever.
+REISSUES_A_DAY = 3
+DAY = timedelta(days=1)
+BANS = frozenset({Standing.BANNED, Standing.UNBANNED})
+#: What each command is called in the ledger.
+PAUSES = frozenset({Standing.REVOKED, Standing.BANNED})
+
+
+def decide_expiry(record: UserRecord) -> AccessChange | NotExpired:
+    """End access whose time is over, unless money has to be decided about first."""
+    before = record.subscription
+    if before is None or before.status is not SubscriptionStatus.ACTIVE or record.uncredited:
+        return NotExpired()
+    if before.expires_at is None or before.expires_at > record.now:
+        return NotExpired()
+    after = ended(before)
+    key = f"{before.id}:{after.version}"
+    return AccessChange(
+        user_id=before.user_id,
+        before=before,
+        steps=(step(after, 0, ("expiry", key), "time is over", f"user/{before.user_id}"),),
+        wishes=shut_out(record),
+        news=(_news(before.user_id, f"expired:{key}", "news-expired"),),
+    )
+
+
+def decide_trial(
+    record: UserRecord, catalogue: Catalogue, fresh: Fresh, given_today_s: int
+) -> AccessChange | TrialNotOffered | NotSoldToUser:
+    """What a person may try for nothing, once for ever."""
+    trial = catalogue.plans.trial
+    if record.user is None or not may_buy(record):
+        return NotSoldToUser()
+    too_many = trial and given_today_s + trial.period_s > catalogue.plans.limits.shop_day_s
+    if trial is None or too_many or not may_try(record):
+        return TrialNotOffered()
+    plan, user_id = catalogue.plans.get(trial.plan), record.user.tg_id
+    node_id = choose_node(record, plan, catalogue)
+    if plan is None or node_id is None:
+        return TrialNotOffered()
+    after = lengthened(
+        None,
+        record,
+        user_id=user_id,
+        plan_id=plan.id,
+        period_s=trial.period_s,
+        fresh=fresh.subscription,
+    )
+    source = ("trial", str(user_id))
+    return AccessChange(
+        user_id=user_id,
+        before=None,
+        steps=(step(after, trial.period_s, source, "trial", f"user/{user_id}"),),
+        wishes=let_in(record, node_id, catalogue, fresh.uuid),
+    )
+
+
+def decide_grant(
+    record: UserRecord,
+    message: GrantAccess,
+    catalogue: Catalogue,
+    fresh: Fresh,
+    given_today_s: int,
+) -> AccessChange | TooMuch | UserUnknown | Suspended | PlanNotSold:
+    """Time that an owner gives away, within bounds."""
+    if record.user is None:
+        return UserUnknown()
+    if not may_buy(record):
+        return Suspended()
+    plan = _plan_granted(record, message, catalogue)
+    node_id = choose_node(record, plan, catalogue) if plan else None
+    if plan is None or node_id is None:
+        return PlanNotSold()
+    period_s, user_id = message.period_s or plan.period_s, record.user.tg_id
+    after = lengthened(
+        record.subscription,
+        record,
+        user_id=user_id,
+        plan_id=plan.id,
+        period_s=period_s,
+        fresh=fresh.subscription,
+    )
+    too_much = _grant_bound(record, after, plan, period_s, catalogue, given_today_s)
+    if too_much is not None:
+        return too_much
+    source = ("grant", message.operation_id)
+    reason = message.reason or "given by the shop"
+    waits = after.status is not SubscriptionStatus.ACTIVE
+    return AccessChange(
+        user_id=user_id,
+        before=record.subscription,
+        steps=(step(after, period_s, source, reason, message.who),),
+        wishes=let_in(record, node_id, catalogue, fresh.uuid) if waits else (),
+        news=(
+            _news(user_id, f"granted:{message.operation_id}", "news-granted", period_s=period_s),
+        ),
+        act=ActDraft(
+            operation_id=message.operation_id,
+            actor=message.who,
+            action="grant",
+            target=str(user_id),
+            reason=message.reason,
+            details={"plan": plan.id, "period_s": period_s},
+        ),
+    )
+
+
+def alerts_of_grant(
+    message: GrantAccess, user_id: int, too_much: TooMuch, catalogue: Catalogue
+) -> tuple[AlertDraft, ...]:
+    """A grant that broke a bound: either a slip, or somebody who should not be an owner."""
+    return run_away(user_id, too_much, catalogue, f"grant:{message.operation_id}")
+
+
+def decide_standing(
+    record: UserRecord,
+    standing: Standing,
+    act: ActDraft,
+    catalogue: Catalogue,
+    fresh: Fresh,
+) -> AccessChange | StandingUnchanged | UserUnknown:
+    """Revoke or restore access, ban or unban. The time that is left is kept to the second."""
+    user = record.user
+    if user is None:
+        return UserUnknown()
+    banned = user.status is UserStatus.BANNED
+    if standing is Standing.RESTORED and banned:
+        return StandingUnchanged(banned=True)
+    steps, wishes = _standing_steps(record, standing, act, catalogue, fresh)
+    wanted = UserStatus.BANNED if standing is Standing.BANNED else UserStatus.ACTIVE
+    status = wanted if standing in BANS and wanted is not user.status else None
+    if not steps and status is None:
+        return StandingUnchanged(banned=banned)
+    return AccessChange(
+        user_id=user.tg_id,
+        before=record.subscription,
+        steps=steps,
+        wishes=wishes,
+        user_status=status,
+        news=_news_of_standing(user.tg_id, standing, act) if steps else (),
+        act=act,
+    )
+
+
+def decide_reissue(
+    record: UserRecord, message: Reissue, catalogue: Catalogue, fresh: Fresh
+) -> AccessChange | ReissueUnderWay | ReissueTooOften | NoAccess:
+    """A new link: the old one goes when the new one works or, if it has leaked, at once."""
+    subscription, standing = record.subscription, standing_of(record)
+    if standing is SubscriptionStatus.ACTIVATING:
+        return ReissueUnderWay()
+    if subscription is None or standing is not SubscriptionStatus.ACTIVE:
+        return NoAccess(status=standing)
+    waiting = replacement(record)
+    current = tuple(c for c in present(record) if c is not waiting)
+    if waiting is not None and (not message.leaked or not current):
+        return ReissueUnderWay()
+    if waiting is None and _reissued_today(record) >= REISSUES_A_DAY:
+        return ReissueTooOften(per_day=REISSUES_A_DAY)
+    plan = catalogue.plans.get(subscription.plan_id)
+    node_id = choose_node(record, plan, catalogue) or first_of(catalogue.nodes)
+    wishes: tuple[Wish, ...] = ()
+    if message.leaked:
+        wishes = tuple(RemovedCredential(uuid=c.uuid, node_id=c.node_id) for c in current)
+    if waiting is None and node_id is not None:
+        replaces = current[0].uuid if current else None
+        new = NewCredential(
+            uuid=fresh.uuid, node_id=node_id, replaces=replaces, origin=Origin.REISSUE
+        )
+        wishes = (*wishes, new)
+    return AccessChange(user_id=subscription.user_id, before=subscription, wishes=wishes)
+
+
+def _plan_granted(record: UserRecord, message: GrantAccess, catalogue: Catalogue) -> Plan | None:
+    """The plan named; else the user's own; else the first that is sold."""
+    if message.plan_id is not None:
+        return catalogue.plans.get(message.plan_id)
+    subscription = record.subscription
+    own = catalogue.plans.get(subscription.plan_id) if subscription else None
+    return own or catalogue.plans.plans[0]
+
+
+def _grant_bound(
+    record: UserRecord,
+    after: SubscriptionRow,
+    plan: Plan,
+    period_s: int,
+    catalogue: Catalogue,
+    given_today_s: int,
+) -> TooMuch | None:
+    limits = catalogue.plans.limits
+    if period_s > limits.grant_s:
+        return TooMuch(bound=Bound.ROW, limit_s=limits.grant_s)
+    if given_today_s + period_s > limits.shop_day_s:
+        return TooMuch(bound=Bound.SHOP_DAY, limit_s=limits.shop_day_s)
+    return bound_of(after, record, plan, limits, period_s)
+
+
+def _standing_steps(
+    record: UserRecord, standing: Standing, act: ActDraft, catalogue: Catalogue, fresh: Fresh
+) -> tuple[tuple[LedgerStep, ...], tuple[Wish, ...]]:
+    before = record.subscription
+    if before is None:
+        return (), ()
+    if standing in PAUSES:
+        running = before.status is SubscriptionStatus.ACTIVE and left_s(record) > 0
+        if not running and before.status is not SubscriptionStatus.ACTIVATING:
+            return (), ()
+        after, reason = paused(before, record), "access paused"
+        entry = step(after, 0, ("suspend", act.operation_id), act.reason or reason, act.actor)
+        return (entry,), shut_out(record)
+    if before.status is not SubscriptionStatus.SUSPENDED:
+        return (), ()
+    after, reason = resumed(before), "access restored"
+    entry = step(after, 0, ("restore", act.operation_id), act.reason or reason, act.actor)
+    plan = catalogue.plans.get(before.plan_id)
+    node_id = choose_node(record, plan, catalogue) or first_of(catalogue.nodes)
+    if after.status is not SubscriptionStatus.ACTIVATING or node_id is None:
+        return (entry,), ()
+    return (entry,), let_in(record, node_id, catalogue, fresh.uuid)
+
+
+def _news_of_standing(user_id: int, standing: Standing, act: ActDraft) -> tuple[NewsDraft, ...]:
+    text_id = "news-suspended" if standing in PAUSES else "news-restored"
+    return (_news(user_id, f"standing:{act.operation_id}", text_id),)
+
+
+def _reissued_today(record: UserRecord) -> int:
+    made = (c for c in record.credentials if c.origin is Origin.REISSUE)
+    return sum(credential.created_at > record.now - DAY for credential in made)
+
+
+def _news(user_id: int, key: str, text_id: str, **arguments: str | int) -> NewsDraft:
+    return NewsDraft(dedupe_key=key, user_id=user_id, text_id=text_id, arguments=arguments)
