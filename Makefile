@@ -2,7 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Whole runs share two processes; who has done its half takes from the other's.
 PYTEST := $(BIN)/python -m pytest
+PARALLEL := --numprocesses 2 --dist worksteal
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --progress-bar off
 PACKAGES := actors bot config storage supervisors xray_api
 
@@ -44,7 +46,7 @@ demo: install
 	@exec $(BIN)/tollgate demo
 
 test: install-dev
-	$(PYTEST) -m "not browser and not deep"
+	$(PYTEST) $(PARALLEL) -m "not browser and not deep"
 
 test-deep: install-dev
 	$(PYTEST) -m "browser or deep"

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NoReturn
 
-#: Reached only by a test that fails.
-PATIENCE_S = 10.0
+#: Reached only by a test that fails, however busy the machine is with other tests.
+PATIENCE_S = 60.0
 
 
 @dataclass(order=True, slots=True)

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from storage.embedded import EmbeddedPostgres
 from supervisors.demo.children import ChildProgram
 from supervisors.demo.programs import Programs, demo_programs, until_ready
 from supervisors.demo.world import DemoWorld, demo_world
+from tests.integration.node_fixtures import free_port
 
 #: For everything that other processes do; far above what any of it takes.
 PATIENCE_S = 60.0
@@ -101,8 +101,7 @@ class Shop:
 @pytest.fixture(scope="session")
 def free_listen() -> str:
     """An address that nobody listens on just now."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return f"127.0.0.1:{listener.getsockname()[1]}"
+    return f"127.0.0.1:{free_port()}"
 
 
 @pytest.fixture(scope="session")

@@ -2,11 +2,12 @@
 
 import asyncio
 import os
+import secrets
 import socket
 import sys
 import tomllib
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,10 @@ from xray_api.node.store import Store
 #: A generous bound on everything that tests wait for; no test depends on how long it takes.
 PATIENCE_S = 60.0
 
+#: Below those that Linux hands out by itself: what is found here is given to nobody else, in this
+#: process or in that of other tests, before it is used.
+PORTS = range(10_000, 32_000)
+
 #: A node in a process of its own, as the command runs it.
 NODE_PROGRAM = """
 import asyncio, sys
@@ -37,9 +42,10 @@ asyncio.run(run_node(settings, on_ready=lambda: print("ready", flush=True)))
 
 def free_port() -> int:
     """A port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-    return port
+    while True:
+        port = secrets.choice(PORTS)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 async def eventually(check: Callable[[], Awaitable[bool]]) -> None:

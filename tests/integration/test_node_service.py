@@ -27,6 +27,8 @@ from xray_api.node.store import Store
 
 OTHER_KEY = "the-second-key-of-a-rotation"
 IN_300_MS = {"X-Deadline-Ms": "300"}
+#: Not made up anew: a part of the names of tests, which are the same in each process.
+SOMEBODY = "3f1c9a52-6d2e-4b7a-9c41-0d5e8f7a6b12"
 
 
 @pytest.fixture
@@ -67,9 +69,9 @@ async def test_health_needs_no_key(files: Files) -> None:
     [
         ("GET", "/readyz"),
         ("GET", "/v1/users"),
-        ("GET", f"/v1/users/{uuid4()}"),
-        ("PUT", f"/v1/users/{uuid4()}"),
-        ("DELETE", f"/v1/users/{uuid4()}"),
+        ("GET", f"/v1/users/{SOMEBODY}"),
+        ("PUT", f"/v1/users/{SOMEBODY}"),
+        ("DELETE", f"/v1/users/{SOMEBODY}"),
         ("GET", "/nowhere"),
     ],
 )
@@ -148,16 +150,16 @@ async def test_stale_and_epoch_carry_what_the_caller_needs(
     ("method", "path", "sent"),
     [
         ("PUT", "/v1/users/hello", {}),
-        ("PUT", f"/v1/users/{str(uuid4()).upper()}", {}),
+        ("PUT", f"/v1/users/{SOMEBODY.upper()}", {}),
         ("PUT", "/v1/users/6ba7b810-9dad-11d1-80b4-00c04fd430c8", {}),
-        ("PUT", f"/v1/users/{uuid4()}", {"data": b""}),
-        ("PUT", f"/v1/users/{uuid4()}", {"data": b"\xff{"}),
-        ("PUT", f"/v1/users/{uuid4()}", {"json": {"gen": 0, "epoch": str(uuid4())}}),
-        ("PUT", f"/v1/users/{uuid4()}", {"json": {"gen": 1, "epoch": "x"}}),
-        ("PUT", f"/v1/users/{uuid4()}", {"json": {"gen": 1, "epoch": str(uuid4()), "a": 1}}),
-        ("DELETE", f"/v1/users/{uuid4()}", {}),
-        ("DELETE", f"/v1/users/{uuid4()}", {"params": {"gen": "1"}}),
-        ("DELETE", f"/v1/users/{uuid4()}", {"params": [("gen", "1"), ("gen", "2")]}),
+        ("PUT", f"/v1/users/{SOMEBODY}", {"data": b""}),
+        ("PUT", f"/v1/users/{SOMEBODY}", {"data": b"\xff{"}),
+        ("PUT", f"/v1/users/{SOMEBODY}", {"json": {"gen": 0, "epoch": SOMEBODY}}),
+        ("PUT", f"/v1/users/{SOMEBODY}", {"json": {"gen": 1, "epoch": "x"}}),
+        ("PUT", f"/v1/users/{SOMEBODY}", {"json": {"gen": 1, "epoch": SOMEBODY, "a": 1}}),
+        ("DELETE", f"/v1/users/{SOMEBODY}", {}),
+        ("DELETE", f"/v1/users/{SOMEBODY}", {"params": {"gen": "1"}}),
+        ("DELETE", f"/v1/users/{SOMEBODY}", {"params": [("gen", "1"), ("gen", "2")]}),
         ("GET", "/v1/users", {"params": {"limit": "0"}}),
         ("GET", "/v1/users", {"params": {"after": "x"}}),
         ("GET", "/v1/users", {"params": {"colour": "green"}}),

@@ -34,9 +34,13 @@ async def stage(
         yield made
 
 
-async def state_of(stage: Stage, user_id: int) -> str:
-    """What the tree says of a user's actor."""
-    return str((await stage.control.tree())[f"user/{user_id}"]["state"])
+async def until_state(stage: Stage, user_id: int, state: str) -> None:
+    """Until the tree says so of a user's actor: the journal tells of a restart as it begins."""
+
+    async def shown() -> bool:
+        return bool((await stage.control.tree())[f"user/{user_id}"]["state"] == state)
+
+    await until(shown)
 
 
 async def three_crashes(stage: Stage, user_id: int) -> list[str]:
@@ -58,7 +62,7 @@ async def three_crashes(stage: Stage, user_id: int) -> list[str]:
 async def test_a_lower_limit_parks_earlier_from_the_next_crash_on(stage: Stage) -> None:
     async with stage.life():
         assert "parked" not in await three_crashes(stage, ANNA)
-        assert await state_of(stage, ANNA) == "running"
+        await until_state(stage, ANNA, "running")
 
         changed = await stage.control.post(
             "/policy", key="users.max_restarts", value="2", reason="it flaps"
@@ -66,7 +70,7 @@ async def test_a_lower_limit_parks_earlier_from_the_next_crash_on(stage: Stage) 
         assert (changed["old"], changed["new"]) == (3, 2)
 
         assert (await three_crashes(stage, BORIS)).count("parked") == 1
-        assert await state_of(stage, BORIS) == "parked"
+        await until_state(stage, BORIS, "parked")
         done = await stage.rows.fetch("SELECT action, target, reason FROM admin_actions")
         assert [tuple(row) for row in done] == [("policy_set", "users.max_restarts", "it flaps")]
 

@@ -19,7 +19,10 @@ def test_both_keys_are_valid_during_a_rotation(configured: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "given", ["", "x", FIRST[:-1], FIRST + "x", FIRST.swapcase(), "ключ", "\udcff", hashed(FIRST)]
+    "given",
+    ["", "x", FIRST[:-1], FIRST + "x", FIRST.swapcase(), "ключ", "\udcff", hashed(FIRST)],
+    # Keys differ in each process; the names of tests must not.
+    ids=["empty", "one letter", "shorter", "longer", "other case", "words", "half a pair", "hash"],
 )
 def test_another_key_is_refused(given: str) -> None:
     assert not ApiKeys([hashed(FIRST), SECOND]).accept(given)
