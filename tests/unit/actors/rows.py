@@ -5,7 +5,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from config.plans import Plan, Title
+from actors.user.decisions.catalogue import Catalogue, Fresh
+from config.money import STARS
+from config.plans import Plan, Plans, Title
+from config.providers import Terms
 from storage.rows import (
     CredentialRow,
     Desired,
@@ -26,12 +29,26 @@ MONTH = timedelta(seconds=MONTH_S)
 BUYER = 77
 NODE = "node-1"
 PLAN = Plan(id="month", title=Title(en="1 month", ru="1 месяц"), period_s=MONTH_S, price_stars=150)
+WEEK = Plan(id="week", title=Title(en="1 week", ru="1 неделя"), period_s=604_800, price_stars=50)
 
 PURCHASE_ID = UUID("00000000-0000-4000-8000-000000000001")
 SUBSCRIPTION_ID = UUID("00000000-0000-4000-8000-000000000002")
 FIRST = UUID("00000000-0000-4000-8000-00000000000a")
 SECOND = UUID("00000000-0000-4000-8000-00000000000b")
 FRESH = UUID("00000000-0000-4000-8000-00000000000f")
+IDS = Fresh(uuid=FRESH, subscription=SUBSCRIPTION_ID)
+OWNER = 1000
+
+
+def catalogue(*plans: Plan, **changes: Any) -> Catalogue:
+    """A shop that sells the month, or these plans, for Stars, on one node."""
+    usual: dict[str, Any] = {
+        "plans": Plans(plans=plans or (PLAN,)),
+        "nodes": (NODE,),
+        "terms": {"stars": Terms(provider="stars", currency=STARS)},
+        "owners": (OWNER,),
+    }
+    return Catalogue(**(usual | changes))
 
 
 def user(**changes: Any) -> UserRow:
@@ -76,6 +93,7 @@ def payment(**changes: Any) -> PaymentRow:
         disposition=Disposition.RECEIVED,
         reason=None,
         received_at=NOW,
+        number=17,
     )
     return replace(received, **changes)
 
@@ -117,6 +135,7 @@ def credential(**changes: Any) -> CredentialRow:
         attempts=0,
         last_class=None,
         quarantined=False,
+        created_at=NOW,
     )
     return replace(applied, **changes)
 

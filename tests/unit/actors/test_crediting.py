@@ -7,13 +7,15 @@ from uuid import UUID
 
 import pytest
 
-from actors.user.decisions import decide_credit
+from actors.user.decisions.catalogue import Catalogue
+from actors.user.decisions.money import decide_credit
 from storage.rows import (
     CredentialRow,
     Credit,
     Hold,
     LedgerEntry,
     NewCredential,
+    Origin,
     PaymentFlags,
     PaymentRow,
     PurchaseRow,
@@ -23,17 +25,22 @@ from storage.rows import (
     SubscriptionStatus,
     UserRecord,
     UserStatus,
+    Wish,
 )
 from tests.unit.actors.rows import (
     BUYER,
     FIRST,
     FRESH,
+    IDS,
     MONTH,
     MONTH_S,
     NODE,
     NOW,
+    PLAN,
     SECOND,
     SUBSCRIPTION_ID,
+    WEEK,
+    catalogue,
     credential,
     payment,
     purchase,
@@ -44,6 +51,7 @@ from tests.unit.actors.rows import (
     user,
 )
 
+SHOP = catalogue(PLAN, WEEK)
 ACTIVATING = SubscriptionStatus.ACTIVATING
 ACTIVE = SubscriptionStatus.ACTIVE
 
@@ -52,30 +60,46 @@ def credited(
     rows: UserRecord,
     charge: PaymentRow | None = None,
     order: PurchaseRow | None = None,
+    shop: Catalogue | None = None,
 ) -> Credit:
     """The credit of a charge that must be credited."""
-    decision = _decided(rows, charge or payment(), order or purchase())
+    decision = _decided(rows, charge or payment(), order or purchase(), shop)
     assert isinstance(decision, Credit)
     return decision
 
 
 def held(
-    rows: UserRecord, charge: PaymentRow | None = None, order: PurchaseRow | None = None
+    rows: UserRecord,
+    charge: PaymentRow | None = None,
+    order: PurchaseRow | None = None,
+    shop: Catalogue | None = None,
 ) -> Hold:
     """The hold of a charge that must not be credited."""
-    decision = _decided(rows, charge or payment(), order)
+    decision = _decided(rows, charge or payment(), order, shop)
     assert isinstance(decision, Hold)
     return decision
 
 
-def _decided(rows: UserRecord, charge: PaymentRow, order: PurchaseRow | None) -> Credit | Hold:
-    return decide_credit(
-        rows, charge, order, [NODE], fresh=FRESH, fresh_subscription=SUBSCRIPTION_ID
-    )
+def _decided(
+    rows: UserRecord, charge: PaymentRow, order: PurchaseRow | None, shop: Catalogue | None = None
+) -> Credit | Hold:
+    return decide_credit(rows, charge, order, shop or SHOP, IDS)
 
 
 def having(status: SubscriptionStatus, *owned: CredentialRow, **changes: Any) -> UserRecord:
     return record(subscription=subscription(status, **changes), credentials=owned)
+
+
+def after(credit: Credit) -> SubscriptionRow:
+    """The subscription that a credit leads to."""
+    assert credit.change.after is not None
+    return credit.change.after
+
+
+def wish(credit: Credit) -> Wish | None:
+    """What a credit asks of a node, at most one thing."""
+    assert len(credit.change.wishes) <= 1
+    return next(iter(credit.change.wishes), None)
 
 
 def state(row: SubscriptionRow) -> tuple[SubscriptionStatus, datetime | None, int]:
@@ -85,22 +109,22 @@ def state(row: SubscriptionRow) -> tuple[SubscriptionStatus, datetime | None, in
 def test_the_first_purchase_waits_for_access() -> None:
     credit = credited(record())
 
-    assert state(credit.after) == (ACTIVATING, None, MONTH_S)
-    assert credit.after.version == 1
-    assert (credit.before, credit.kind) == (None, "new")
-    assert credit.wish == NewCredential(uuid=FRESH, node_id=NODE)
+    assert state(after(credit)) == (ACTIVATING, None, MONTH_S)
+    assert after(credit).version == 1
+    assert (credit.change.before, credit.kind) == (None, "new")
+    assert wish(credit) == NewCredential(uuid=FRESH, node_id=NODE)
 
 
 def test_the_secret_of_a_first_purchase_names_nothing_else() -> None:
     """The uuid opens the door; a subscription's id is written in more places than that."""
     credit = credited(record())
 
-    assert credit.wish == NewCredential(uuid=FRESH, node_id=NODE)
-    assert credit.after.id == SUBSCRIPTION_ID
+    assert wish(credit) == NewCredential(uuid=FRESH, node_id=NODE)
+    assert after(credit).id == SUBSCRIPTION_ID
 
 
 def test_the_entry_is_keyed_by_the_charge_so_that_it_counts_once() -> None:
-    assert credited(record()).entry == LedgerEntry(
+    assert credited(record()).change.steps[-1].entry == LedgerEntry(
         delta_s=MONTH_S,
         source_kind="payment",
         source_id="stars:charge-1",
@@ -112,43 +136,43 @@ def test_the_entry_is_keyed_by_the_charge_so_that_it_counts_once() -> None:
 def test_running_time_is_extended_from_its_end() -> None:
     credit = credited(having(ACTIVE, credential()))
 
-    assert state(credit.after) == (ACTIVE, NOW + 2 * MONTH, 0)
-    assert credit.after.version == 5
-    assert (credit.kind, credit.wish) == ("renew", None)
+    assert state(after(credit)) == (ACTIVE, NOW + 2 * MONTH, 0)
+    assert after(credit).version == 5
+    assert (credit.kind, wish(credit)) == ("renew", None)
 
 
 def test_time_that_ran_out_unnoticed_is_extended_from_now() -> None:
     credit = credited(having(ACTIVE, credential(), expires_at=NOW - timedelta(days=2)))
 
-    assert state(credit.after) == (ACTIVE, NOW + MONTH, 0)
-    assert credit.wish is None
+    assert state(after(credit)) == (ACTIVE, NOW + MONTH, 0)
+    assert wish(credit) is None
 
 
 def test_a_second_purchase_before_access_adds_to_what_waits() -> None:
     credit = credited(having(ACTIVATING, unapplied()))
 
-    assert state(credit.after) == (ACTIVATING, None, 2 * MONTH_S)
-    assert credit.wish is None, "access is being made already"
+    assert state(after(credit)) == (ACTIVATING, None, 2 * MONTH_S)
+    assert wish(credit) is None, "access is being made already"
 
 
 def test_access_that_was_confirmed_but_does_not_run_is_asked_for_again() -> None:
     credit = credited(having(ACTIVATING, credential()))
 
-    assert credit.wish == RaisedCredential(uuid=FIRST, node_id=NODE)
+    assert wish(credit) == RaisedCredential(uuid=FIRST, node_id=NODE)
 
 
 @pytest.mark.parametrize("status", [SubscriptionStatus.EXPIRED, SubscriptionStatus.NONE])
 def test_a_lapsed_user_gets_the_saved_link_back(status: SubscriptionStatus) -> None:
     credit = credited(having(status, removed(uuid=SECOND), removed(uuid=FIRST)))
 
-    assert (credit.after.status, credit.after.pending_s) == (ACTIVATING, MONTH_S)
-    assert credit.wish == RaisedCredential(uuid=SECOND, node_id=NODE), "the newest one"
+    assert (after(credit).status, after(credit).pending_s) == (ACTIVATING, MONTH_S)
+    assert wish(credit) == RaisedCredential(uuid=SECOND, node_id=NODE), "the newest one"
 
 
 def test_a_lapsed_user_whose_node_sells_no_more_gets_a_link_of_the_order_s_node() -> None:
     credit = credited(having(SubscriptionStatus.EXPIRED, removed(node_id="gone")))
 
-    assert credit.wish == NewCredential(uuid=FRESH, node_id=NODE)
+    assert wish(credit) == NewCredential(uuid=FRESH, node_id=NODE)
 
 
 def test_a_lapsed_user_gets_back_the_link_of_the_order_s_node() -> None:
@@ -156,20 +180,21 @@ def test_a_lapsed_user_gets_back_the_link_of_the_order_s_node() -> None:
 
     credit = credited(having(SubscriptionStatus.EXPIRED, elsewhere, here))
 
-    assert credit.wish == RaisedCredential(uuid=FIRST, node_id=NODE)
+    assert wish(credit) == RaisedCredential(uuid=FIRST, node_id=NODE)
 
 
 def test_a_subscription_without_any_credential_gets_a_new_one() -> None:
     credit = credited(having(SubscriptionStatus.EXPIRED))
 
-    assert credit.wish == NewCredential(uuid=FRESH, node_id=NODE)
+    assert wish(credit) == NewCredential(uuid=FRESH, node_id=NODE)
 
 
 def test_the_last_plan_bought_names_the_subscription() -> None:
-    credit = credited(having(ACTIVE, credential()), order=purchase(plan_id="week", period_s=7))
+    week = purchase(plan_id="week", period_s=7, price=50)
+    credit = credited(having(ACTIVE, credential()), payment(amount=50), week)
 
-    assert credit.after.plan_id == "week"
-    assert credit.after.expires_at == NOW + MONTH + timedelta(seconds=7)
+    assert after(credit).plan_id == "week"
+    assert after(credit).expires_at == NOW + MONTH + timedelta(seconds=7)
 
 
 def test_an_ordinary_charge_has_no_flag() -> None:
@@ -198,7 +223,7 @@ def test_a_second_charge_for_one_order_extends_and_is_flagged() -> None:
     credit = credited(having(ACTIVE, credential()), order=paid)
 
     assert credit.flags == PaymentFlags(duplicate_invoice=True)
-    assert credit.after.expires_at == NOW + 2 * MONTH
+    assert after(credit).expires_at == NOW + 2 * MONTH
 
 
 HELD: list[tuple[str, UserRecord, PaymentRow, PurchaseRow | None, str]] = [
@@ -264,11 +289,11 @@ def test_one_uuid_is_one_user_s_for_ever() -> None:
     owned = removed(gen=9, applied_gen=9)
     uuids: set[UUID] = set()
     for gen in range(9, 15, 2):
-        wish = credited(
-            having(SubscriptionStatus.EXPIRED, replace(owned, gen=gen, applied_gen=gen))
-        ).wish
-        assert isinstance(wish, RaisedCredential)
-        uuids.add(wish.uuid)
+        again = wish(
+            credited(having(SubscriptionStatus.EXPIRED, replace(owned, gen=gen, applied_gen=gen)))
+        )
+        assert isinstance(again, RaisedCredential)
+        uuids.add(again.uuid)
 
     assert uuids == {FIRST}
 
@@ -276,22 +301,20 @@ def test_one_uuid_is_one_user_s_for_ever() -> None:
 def test_money_for_an_order_on_a_node_that_is_gone_buys_access_on_another() -> None:
     order = purchase(node_id="node-9")
 
-    wish = credited(record(), order=order).wish
-
-    assert wish == NewCredential(uuid=FRESH, node_id=NODE)
+    assert wish(credited(record(), order=order)) == NewCredential(uuid=FRESH, node_id=NODE)
 
 
 def test_access_that_waits_for_a_node_that_is_gone_is_replaced() -> None:
     lost = credential(node_id="node-9", applied_gen=0)
     rows = having(SubscriptionStatus.ACTIVATING, lost, pending_s=60)
 
-    wish = credited(rows).wish
-
-    assert wish == NewCredential(uuid=FRESH, node_id=NODE, replaces=lost.uuid)
+    assert wish(credited(rows)) == NewCredential(
+        uuid=FRESH, node_id=NODE, replaces=lost.uuid, origin=Origin.MOVE
+    )
 
 
 def test_access_that_was_set_aside_is_asked_for_again() -> None:
     stuck = credential(applied_gen=0, quarantined=True)
     rows = having(SubscriptionStatus.ACTIVATING, stuck, pending_s=60)
 
-    assert credited(rows).wish == RaisedCredential(uuid=stuck.uuid, node_id=NODE)
+    assert wish(credited(rows)) == RaisedCredential(uuid=stuck.uuid, node_id=NODE)

@@ -5,16 +5,21 @@ from uuid import UUID
 
 import pytest
 
-from actors.user.decisions import (
-    INVOICE_OPEN_S,
+from actors.user.decisions.orders import (
+    MOST_OPEN_ORDERS,
+    OpenDecision,
     OpenNew,
-    RefusePlan,
-    RefuseUser,
-    SameTap,
     ShowAgain,
     decide_open,
 )
-from actors.user.messages import OpenPurchase
+from actors.user.messages import (
+    InvoiceAlreadySent,
+    NotSoldToUser,
+    OpenPurchase,
+    PlanNotSold,
+    TooFarAhead,
+    TooManyOrders,
+)
 from config.plans import Plan
 from storage.rows import PurchaseDraft, PurchaseStatus, SubscriptionStatus, UserRecord, UserStatus
 from tests.unit.actors.rows import (
@@ -24,6 +29,7 @@ from tests.unit.actors.rows import (
     NODE,
     PLAN,
     SECOND,
+    catalogue,
     credential,
     purchase,
     record,
@@ -32,22 +38,28 @@ from tests.unit.actors.rows import (
     user,
 )
 
-Decision = OpenNew | ShowAgain | SameTap | RefuseUser | RefusePlan
-
 
 def tapped(
     rows: UserRecord,
     *,
-    plan: Plan | None = PLAN,
+    plan: Plan = PLAN,
     nodes: tuple[str, ...] = (NODE,),
     operation_id: str = "tap-2",
-) -> Decision:
+    plan_id: str = PLAN.id,
+    provider: str = "stars",
+) -> OpenDecision:
     """The decision about a tap on the month."""
-    message = OpenPurchase(operation_id=operation_id, plan_id=PLAN.id, language="en", chat_id=BUYER)
-    return decide_open(rows, message, plan, nodes, FRESH)
+    message = OpenPurchase(
+        operation_id=operation_id,
+        plan_id=plan_id,
+        language="en",
+        chat_id=BUYER,
+        provider=provider,
+    )
+    return decide_open(rows, message, catalogue(plan, nodes=nodes), FRESH)
 
 
-def draft_of(decision: Decision) -> PurchaseDraft:
+def draft_of(decision: OpenDecision) -> PurchaseDraft:
     assert isinstance(decision, OpenNew)
     return decision.draft
 
@@ -67,7 +79,7 @@ def test_a_newcomer_gets_an_order_at_the_price_shown() -> None:
         provider="stars",
         operation_id="tap-2",
         chat_id=BUYER,
-        open_for_s=INVOICE_OPEN_S,
+        open_for_s=24 * 3600,
     )
 
 
@@ -80,7 +92,7 @@ def test_who_bought_before_renews() -> None:
 def test_the_same_tap_twice_is_told_that_its_invoice_is_there() -> None:
     sent = purchase(operation_id="tap-2")
 
-    assert tapped(record(open_purchases=(sent,))) == SameTap(purchase=sent)
+    assert tapped(record(open_purchases=(sent,))) == InvoiceAlreadySent(purchase_id=sent.id)
 
 
 def test_the_same_tap_shows_the_invoice_again_when_sending_it_was_never_confirmed() -> None:
@@ -92,7 +104,7 @@ def test_the_same_tap_shows_the_invoice_again_when_sending_it_was_never_confirme
 def test_the_same_tap_is_recognised_behind_a_newer_order() -> None:
     newer, same = purchase(id=SECOND), purchase(operation_id="tap-2")
 
-    assert tapped(record(open_purchases=(newer, same))) == SameTap(purchase=same)
+    assert tapped(record(open_purchases=(newer, same))) == InvoiceAlreadySent(purchase_id=same.id)
 
 
 def test_another_tap_on_the_same_plan_uses_the_open_order() -> None:
@@ -122,18 +134,18 @@ def test_an_order_of_another_offer_is_left_alone(offer: dict[str, Any]) -> None:
     ids=["stranger", "banned", "suspended"],
 )
 def test_nothing_is_sold_to_some(rows: UserRecord) -> None:
-    assert tapped(rows) == RefuseUser()
+    assert tapped(rows) == NotSoldToUser()
 
 
 def test_a_plan_that_is_not_sold_is_refused() -> None:
-    assert tapped(record(), plan=None) == RefusePlan()
+    assert tapped(record(), plan_id="year") == PlanNotSold()
 
 
 def test_a_plan_without_a_node_that_takes_buyers_is_refused() -> None:
     elsewhere = PLAN.model_copy(update={"nodes": ("node-9",)})
 
-    assert tapped(record(), plan=elsewhere, nodes=("node-1", "node-2")) == RefusePlan()
-    assert tapped(record(), nodes=()) == RefusePlan()
+    assert tapped(record(), plan=elsewhere, nodes=("node-1", "node-2")) == PlanNotSold()
+    assert tapped(record(), nodes=()) == PlanNotSold()
 
 
 def test_a_newcomer_goes_to_the_first_node_of_the_plan() -> None:
@@ -184,4 +196,32 @@ def test_time_on_a_node_that_is_gone_is_not_extended() -> None:
         credentials=(credential(node_id="node-9"),),
     )
 
-    assert tapped(rows, nodes=("node-1",)) == RefusePlan()
+    assert tapped(rows, nodes=("node-1",)) == PlanNotSold()
+
+
+def test_a_way_to_pay_that_is_off_or_has_no_price_of_the_plan_sells_nothing() -> None:
+    assert tapped(record(), provider="card") == PlanNotSold()
+
+
+def test_an_order_of_another_way_to_pay_is_left_alone() -> None:
+    other = purchase(provider="card")
+
+    assert draft_of(tapped(record(open_purchases=(other,)))).id == FRESH
+
+
+def test_a_flood_of_orders_is_refused() -> None:
+    orders = tuple(purchase(id=UUID(int=n), price=n) for n in range(1, MOST_OPEN_ORDERS + 1))
+
+    assert tapped(record(open_purchases=orders)) == TooManyOrders()
+    assert isinstance(tapped(record(open_purchases=orders[1:])), OpenNew)
+
+
+def test_nobody_buys_further_ahead_than_a_plan_reaches() -> None:
+    """Money that could not be credited would have to be given back."""
+    near = PLAN.model_copy(update={"horizon_s": 2 * MONTH_S - 1})
+    far = PLAN.model_copy(update={"horizon_s": 2 * MONTH_S})
+    served = subscription(SubscriptionStatus.ACTIVE)
+    rows = record(subscription=served, credentials=(credential(),))
+
+    assert tapped(rows, plan=near) == TooFarAhead(until=served.expires_at or rows.now)
+    assert isinstance(tapped(rows, plan=far), OpenNew)

@@ -2,14 +2,16 @@
 
 import pytest
 
-from actors.user.decisions import decide_link, decide_status
+from actors.user.decisions.standing import decide_link, decide_status
 from actors.user.messages import LinkNotReady, NoAccess, StatusShown
-from storage.rows import SubscriptionStatus
+from config.plans import Plans, Trial
+from storage.rows import SubscriptionStatus, UserRecord
 from tests.unit.actors.rows import (
     FIRST,
     MONTH,
     MONTH_S,
     NOW,
+    PLAN,
     SECOND,
     credential,
     record,
@@ -20,10 +22,16 @@ from tests.unit.actors.rows import (
 )
 
 ACTIVE = subscription(SubscriptionStatus.ACTIVE)
+PLANS = Plans(plans=(PLAN,), trial=Trial(plan="month", period_s=86_400))
+
+
+def shown(rows: UserRecord) -> StatusShown:
+    """The status in a shop with a trial."""
+    return decide_status(rows, PLANS)
 
 
 def test_a_newcomer_has_nothing() -> None:
-    assert decide_status(record(user=user(language="ru"))) == StatusShown(
+    assert shown(record(user=user(language="ru"))) == StatusShown(
         language="ru",
         now=NOW,
         status=SubscriptionStatus.NONE,
@@ -31,11 +39,12 @@ def test_a_newcomer_has_nothing() -> None:
         expires_at=None,
         pending_s=0,
         has_link=False,
+        trial_s=86_400,
     )
 
 
 def test_a_user_with_access_has_a_link() -> None:
-    assert decide_status(record(subscription=ACTIVE, credentials=(credential(),))) == StatusShown(
+    assert shown(record(subscription=ACTIVE, credentials=(credential(),))) == StatusShown(
         language="en",
         now=NOW,
         status=SubscriptionStatus.ACTIVE,
@@ -43,6 +52,7 @@ def test_a_user_with_access_has_a_link() -> None:
         expires_at=NOW + MONTH,
         pending_s=0,
         has_link=True,
+        can_reissue=True,
     )
 
 
@@ -50,15 +60,15 @@ def test_a_user_who_waits_sees_what_waits() -> None:
     rows = record(
         subscription=subscription(SubscriptionStatus.ACTIVATING), credentials=(unapplied(),)
     )
-    shown = decide_status(rows)
+    status = shown(rows)
 
-    assert (shown.status, shown.pending_s) == (SubscriptionStatus.ACTIVATING, MONTH_S)
-    assert not shown.has_link
+    assert (status.status, status.pending_s) == (SubscriptionStatus.ACTIVATING, MONTH_S)
+    assert not status.has_link
 
 
 def test_a_stranger_has_no_status() -> None:
     with pytest.raises(ValueError, match="not introduced"):
-        decide_status(record(user=None))
+        shown(record(user=None))
 
 
 def test_the_link_of_access_that_is_on_is_shown() -> None:
@@ -114,5 +124,5 @@ def test_access_whose_time_is_over_has_ended_whatever_is_written() -> None:
     rows = record(subscription=over, credentials=(credential(),))
 
     assert decide_link(rows) == NoAccess(status=SubscriptionStatus.EXPIRED)
-    shown = decide_status(rows)
-    assert (shown.status, shown.has_link) == (SubscriptionStatus.EXPIRED, False)
+    status = shown(rows)
+    assert (status.status, status.has_link) == (SubscriptionStatus.EXPIRED, False)
