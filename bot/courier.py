@@ -16,6 +16,7 @@ from actors.notifier.ports import (
     LinkReady,
     Notice,
     OwnerAlert,
+    PersonalNotice,
     PurchaseProgress,
 )
 from bot import replies
@@ -58,6 +59,9 @@ class TelegramCourier:
                     plan=replies.title(notice.plan_id, self._plans),
                     until=notice.expires_at,
                 )
+            case PersonalNotice():
+                news = replies.personal(notice.text_id, notice.arguments, self._plans)
+                return await self._chat(notice, None).show(news)
             case OwnerAlert():
                 return await self._chat(notice, None).show(alert(notice))
 

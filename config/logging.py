@@ -14,8 +14,10 @@ SECRET_SHAPES = re.compile(
 )
 #: 8 characters tell one user's uuid from another's in a log; the whole would let its reader in.
 UUID = re.compile(
-    r"\b([0-9a-f]{8})-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\b", re.IGNORECASE
+    r"(?<![0-9a-f])([0-9a-f]{8})(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?![0-9a-f])", re.IGNORECASE
 )
+UUID_KEYS = re.compile(r"(^|_)uuids?$", re.IGNORECASE)
+UUID_SHOWN = 8
 SECRET_KEYS = re.compile(r"token|api_key|password|secret|link$|private", re.IGNORECASE)
 REDACTED = "[redacted]"
 
@@ -62,15 +64,26 @@ def drop_empty(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMappi
 
 def redact(_: Any, __: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
     """Cut secrets out by key and by shape, in everything that an event carries."""
-    return {
-        key: REDACTED if SECRET_KEYS.search(str(key)) else _clean(value)
-        for key, value in event.items()
-    }
+    return {key: _redact(str(key), value) for key, value in event.items()}
 
 
 def redacted(text: str) -> str:
     """A text without what has the shape of a secret."""
     return UUID.sub(r"\1", SECRET_SHAPES.sub(REDACTED, text))
+
+
+def _redact(key: str, value: Any) -> Any:
+    if SECRET_KEYS.search(key):
+        return REDACTED
+    if UUID_KEYS.search(key):  # whatever its shape: without dashes it is one to Xray, too
+        return _shortened(value)
+    return _clean(value)
+
+
+def _shortened(value: Any) -> Any:
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_shortened(item) for item in value]
+    return None if value is None else redacted(str(value))[:UUID_SHOWN]
 
 
 def _clean(value: Any) -> Any:

@@ -1,16 +1,17 @@
 """NotifierActor: carries what waits in the outbox to people, at least once, in order for each.
 
-A message is made from the rows of the moment it goes, so the latest state wins.
+A message is made from the rows of the moment it goes, so the latest state wins. Telegram's pace is
+kept here, before it is asked: what is over it waits in the database, and holds up nobody else.
 """
 
 import random
 from collections.abc import Mapping
-from itertools import groupby
 from typing import Any
 
 import structlog
 
-from actors.notifier.decisions import decide_notice, decide_wait
+from actors.notifier.decisions import decide_notice, decide_order, decide_wait
+from actors.notifier.pace import TELEGRAM, Pace, PaceLimits
 from actors.notifier.ports import CannotReach, Carried, CarryLater, CarryOutcome, Courier
 from actors.runtime.actor import AsyncioActor
 from actors.runtime.messages import Tick
@@ -37,11 +38,18 @@ class NotifierActor(AsyncioActor):
 
     mailbox_bound = 1_000
 
-    def __init__(self, courier: Courier, phases: NoticePhases, source: random.Random) -> None:
+    def __init__(
+        self,
+        courier: Courier,
+        phases: NoticePhases,
+        source: random.Random,
+        limits: PaceLimits = TELEGRAM,
+    ) -> None:
         super().__init__()
         self.courier = courier
         self.phases = phases
         self.source = source
+        self.pace = Pace(limits)
         self._listeners: set[int] = set()
 
     async def prepare(self) -> None:
@@ -50,20 +58,27 @@ class NotifierActor(AsyncioActor):
 
     def describe(self) -> Mapping[str, Any]:
         """See `AsyncioActor`."""
-        return {"people_being_told": len(self._listeners), "at_once": PEOPLE_AT_ONCE}
+        return {
+            "people_being_told": len(self._listeners),
+            "at_once": PEOPLE_AT_ONCE,
+            "paused": self.pace.paused(self.clock.now()),
+            "chats_remembered": self.pace.chats,
+        }
 
     async def on_tick(self, message: Tick) -> None:
         """Serve people who have news and are not being served."""
         del message
+        if self.pace.paused(self.clock.now()):
+            return
         # As they were before the read: of who is done meanwhile, the read may know old rows.
         busy = frozenset(self._listeners)
         rows = [row for row in await self.phases.due(BATCH) if row.listener not in busy]
-        # The sort keeps the order of each person's rows.
-        for listener, theirs in groupby(sorted(rows, key=_listener), key=_listener):
+        for theirs in decide_order(rows):
             if len(self._listeners) >= PEOPLE_AT_ONCE:
                 return
+            listener = theirs[0].listener
             self._listeners.add(listener)
-            self.spawn(self._tell_all(listener, list(theirs)), f"tell-{listener}", drains=True)
+            self.spawn(self._tell_all(listener, theirs), f"tell-{listener}", drains=True)
 
     async def _scan(self) -> None:
         resumed = False
@@ -80,8 +95,15 @@ class NotifierActor(AsyncioActor):
     async def _tell_all(self, listener: int, rows: list[OutboxRow]) -> None:
         """One person's messages, one after the other, until one has to wait."""
         try:
-            for row in rows:
-                if self.draining or not await self._tell(row):
+            for place, row in enumerate(rows):
+                if self.pace.chat_wait_s(listener, self.clock.now()):
+                    await self._spread(listener, rows[place:])
+                    break
+                if turn_s := self.pace.take(listener, self.clock.now()):
+                    await self.clock.sleep(turn_s)
+                if self.draining or self.pace.paused(self.clock.now()):
+                    return
+                if not await self._tell(row):
                     break
         except StorageUnavailable as outage:
             log.warning("notifier_waits", reason=str(outage))
@@ -89,6 +111,12 @@ class NotifierActor(AsyncioActor):
         finally:
             self._listeners.discard(listener)
         self.wake_self()
+
+    async def _spread(self, listener: int, rows: list[OutboxRow]) -> None:
+        """Let what is over the chat's pace wait, each for its turn, so that others are read."""
+        wait_s = self.pace.chat_wait_s(listener, self.clock.now())
+        for place, row in enumerate(rows):
+            await self.phases.postpone(row, wait_s + place * self.pace.limits.chat_interval_s)
 
     async def _tell(self, row: OutboxRow) -> bool:
         if not await self.phases.begin(row, BUSY_S):
@@ -111,12 +139,12 @@ class NotifierActor(AsyncioActor):
         return None if notice is None else await self.courier.carry(notice)
 
     async def _stumbled(self, row: OutboxRow, bug: Exception) -> bool:
-        attempt = row.attempts + 1
+        attempt = row.bugs + 1
         log.error("notice_failed", user_id=row.listener, attempt=attempt, exc_info=bug)
         if attempt >= BUG_TRIES:
             await self.phases.drop(row)
             return True
-        await self.phases.postpone(row, decide_wait(row.attempts, None, self.source.random()))
+        await self.phases.stumbled(row, decide_wait(row.bugs, None, self.source.random()))
         return False
 
     async def _record(self, row: OutboxRow, outcome: CarryOutcome) -> bool:
@@ -125,6 +153,8 @@ class NotifierActor(AsyncioActor):
                 await self.phases.sent(row, message_id)
                 return True
             case CarryLater(after_s=asked_s, reason=reason):
+                if asked_s is not None:
+                    self.pace.flooded(row.listener, asked_s, self.clock.now())
                 wait = decide_wait(row.attempts, asked_s, self.source.random())
                 log.warning("notice_postponed", user_id=row.listener, reason=reason, after_s=wait)
                 await self.phases.postpone(row, wait)
@@ -133,7 +163,3 @@ class NotifierActor(AsyncioActor):
                 log.info("user_unreachable", user_id=row.listener, reason=reason)
                 await self.phases.cannot_reach(row)
                 return False
-
-
-def _listener(row: OutboxRow) -> int:
-    return row.listener

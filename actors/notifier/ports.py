@@ -15,6 +15,9 @@ class Progress(StrEnum):
     READY = "ready"
     EXTENDED = "extended"  # access was on already: time was added
     HELD = "held"  # recorded, not credited; an operator decides
+    REFUNDING = "refunding"
+    REFUNDED = "refunded"
+    REJECTED = "rejected"  # an owner found no money
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +55,17 @@ class OwnerAlert:
     arguments: Mapping[str, Any]
 
 
-Notice = PurchaseProgress | LinkReady | OwnerAlert
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PersonalNotice:
+    """News of a person's own, by a text that another release may have chosen."""
+
+    chat_id: int
+    language: str
+    text_id: str
+    arguments: Mapping[str, Any]
+
+
+Notice = PurchaseProgress | LinkReady | PersonalNotice | OwnerAlert
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,11 +20,13 @@ from actors.provisioner.decisions import (
     Retry,
     RetryLimits,
     SetAside,
+    decide_consequence,
     decide_failure,
 )
 from actors.runtime.actor import AsyncioActor
 from actors.runtime.address import Directory
 from actors.runtime.messages import Tick
+from config.events import LegacyEvent
 from storage.errors import StorageUnavailable
 from storage.phases import NodePhases
 from storage.rows import Confirmed, CredentialRow, Desired
@@ -140,14 +142,22 @@ class ProvisionerActor(AsyncioActor):
         self.wake_self()
 
     async def _attempt(self, row: CredentialRow, attempts: int, seq: int) -> None:
+        about = {"node": self.node_id, "uuid": str(row.uuid)[:8], "attempts": attempts}
+        removal = row.desired is Desired.ABSENT
+        log.info(LegacyEvent.XRAY_CALL_START, desired=row.desired.value, **about)
+        if removal:
+            log.info(LegacyEvent.ORPHAN_CLEANUP_ATTEMPT, **about)
         try:
             link = await self._call(row, seq)
         except NodeCallError as error:
             await self._failed(row, attempts, error)
             return
+        log.info(LegacyEvent.XRAY_CALL_SUCCESS, desired=row.desired.value, **about)
         outcome = await self.phases.record_outcome(row, link, seq)
+        if isinstance(outcome, Confirmed) and removal:
+            log.info(LegacyEvent.ORPHAN_CLEANUP_SUCCESS, user_id=outcome.user_id, **about)
         if isinstance(outcome, Confirmed) and outcome.activated:
-            log.info("ACTIVATION_PHASE2_DB_COMMIT", uuid=str(row.uuid)[:8], user_id=outcome.user_id)
+            log.info(LegacyEvent.ACTIVATION_PHASE2_DB_COMMIT, user_id=outcome.user_id, **about)
             self.directory.find(NOTIFIER).wake()
 
     async def _call(self, row: CredentialRow, seq: int) -> str | None:
@@ -191,14 +201,16 @@ class ProvisionerActor(AsyncioActor):
             limits=self.limits.retry,
             jitter=self.source.random(),
         )
+        about = {"node": self.node_id, "uuid": str(row.uuid)[:8], "attempts": attempts}
         log.warning(
-            "XRAY_CALL_FAILED",
-            node=self.node_id,
-            uuid=str(row.uuid)[:8],
-            attempts=attempts,
+            LegacyEvent.XRAY_CALL_FAILED,
             error=type(error).__name__,
             decision=type(decision).__name__,
+            **about,
         )
+        consequence = decide_consequence(row, attempts, decision)
+        if consequence is not None:
+            log.warning(consequence, **about)
         match decision:
             case Retry(after_s=after_s, error_class=error_class):
                 await self.phases.postpone(row, after_s, error_class)

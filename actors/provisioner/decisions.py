@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from uuid import UUID
 
+from config.events import LegacyEvent
+from storage.rows import CredentialRow, Desired, Origin
 from xray_api.client.errors import (
     EpochChanged,
     Fault,
@@ -100,6 +102,25 @@ def decide_failure(
     if error.fault is Fault.BUG:
         return SetAside(error_class=error.fault)
     return Retry(after_s=_wait(error, attempts, limits, jitter), error_class=error.fault)
+
+
+def decide_consequence(row: CredentialRow, attempts: int, decision: Failure) -> LegacyEvent | None:
+    """What a failed call means to who watches the log; None where it means nothing yet.
+
+    A wish to open access is taken for paid: the rows of a grant or a trial look the same here.
+    """
+    if isinstance(decision, Overtaken):
+        return None
+    if row.desired is Desired.ABSENT:
+        return (
+            LegacyEvent.ORPHAN_CLEANUP_FAILED
+            if isinstance(decision, SetAside)
+            else LegacyEvent.ORPHAN_CLEANUP_RETRY
+        )
+    opens = row.origin is Origin.ACCESS and row.applied_gen == 0
+    if opens and attempts == 1 and not isinstance(decision, LearnEpoch):
+        return LegacyEvent.XRAY_SYNC_FAILED_BUT_PAYMENT_OK
+    return None
 
 
 def _wait(error: NodeCallError, attempts: int, limits: RetryLimits, jitter: float) -> float:
