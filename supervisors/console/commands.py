@@ -11,11 +11,13 @@ from typer.core import TyperGroup
 
 from actors.runtime.inspection import ActorDetails, ActorView
 from config.tuning import Forecast, Tunable, TuningError, parse_span
-from storage.rows import DeadLetterRow, EventRow, SettingChangeRow
+from storage.rows import AdminActionRow, DeadLetterRow, EventRow, SettingChangeRow
 from supervisors.console import screen
 from supervisors.console.answers import listed, parsed
 from supervisors.console.errors import BackendOutage, ConsoleError, NotUnderstood
 from supervisors.console.reports import (
+    Moment,
+    act_lines,
     actor_lines,
     change_lines,
     event_lines,
@@ -24,6 +26,7 @@ from supervisors.console.reports import (
     letter_details,
     letter_lines,
     policy_lines,
+    story_lines,
 )
 from supervisors.console.tree import draw_tree
 from supervisors.console.words import clean
@@ -80,6 +83,8 @@ def add_commands(app: typer.Typer) -> None:
     app.add_typer(actor_app, name="actor")
     app.add_typer(letters_app, name="dead-letters")
     app.command("events")(events)
+    app.command("why")(why)
+    app.command("acts")(acts)
 
 
 def tree(
@@ -309,6 +314,26 @@ def events(
     answer = _ask(context, lambda control: control.look("/events", limit=limit, **query))
     rows = listed(EventRow, answer, "events")
     _show(answer, as_json, lambda: event_lines(rows, width=screen.columns()))
+
+
+def why(
+    context: typer.Context,
+    user: Annotated[int, typer.Argument(help="The numeric Telegram id.", metavar="USER", min=1)],
+    limit: Annotated[int, typer.Option(help="The last so many moments.", min=1, max=2_000)] = 2_000,
+    as_json: Json = False,
+) -> None:
+    """Tell the story of one user in order: orders, payments, access, keys, messages."""
+    answer = _ask(context, lambda control: control.look("/why", user=user, limit=limit))
+    story = listed(Moment, answer, "story")
+    left_out = answer.get("left_out", 0)
+    _show(answer, as_json, lambda: story_lines(user, story, left_out, width=screen.columns()))
+
+
+def acts(context: typer.Context, limit: Limit = 50, as_json: Json = False) -> None:
+    """Show what operators did, newest first."""
+    answer = _ask(context, lambda control: control.look("/acts", limit=limit))
+    rows = listed(AdminActionRow, answer, "acts")
+    _show(answer, as_json, lambda: act_lines(rows, width=screen.columns()))
 
 
 def _act(

@@ -1,17 +1,54 @@
 """What a back-end answered, as lines. Pure: values and a width go in."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from actors.runtime.inspection import ActorDetails
 from config.tuning import Forecast, Tunable
-from storage.rows import DeadLetterRow, EventRow, SettingChangeRow
+from storage.rows import AdminActionRow, DeadLetterRow, EventRow, SettingChangeRow
 from supervisors.console.tree import in_hand_of, restarts_of, told_below
 from supervisors.console.words import clean, cut, moment, shown, span, table
 
 INDENT = "  "
 #: What the inbox calls its messages; a retry is its own work, and needs nothing of the letter.
 UPDATE = "update"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moment:
+    """One moment of a user's story, in words."""
+
+    at: datetime
+    text: str
+
+
+def story_lines(user: int, story: Sequence[Moment], left_out: int, *, width: int) -> list[str]:
+    """What became of a user, oldest first."""
+    lines = [f"User {user}, oldest first:"]
+    if left_out:
+        lines.append(f"({_counted(left_out, 'earlier moment')} left out)")
+    lines += [f"{moment(one.at)}{INDENT}{clean(one.text)}" for one in story]
+    return [cut(line, width) for line in lines]
+
+
+def act_lines(acts: Sequence[AdminActionRow], *, width: int) -> list[str]:
+    """What operators did, newest first."""
+    if not acts:
+        return ["No operator did anything yet."]
+    rows = [
+        (
+            str(act.id),
+            moment(act.at),
+            clean(act.actor),
+            clean(act.action),
+            clean(act.target),
+            clean(act.reason),
+        )
+        for act in acts
+    ]
+    return table(("ID", "AT", "BY", "DID", "TO", "WHY"), rows, width=width, right=("ID",))
 
 
 def policy_lines(policies: Sequence[Tunable], *, width: int) -> list[str]:

@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from actors.runtime.actor import AsyncioActor
 from actors.runtime.replies import Unavailable
 from bot.ports import OperationRefused
+from config.logging import redact, redacted
 from storage.errors import StorageUnavailable
 from supervisors.operators.operations import LiveOperations
 from supervisors.operators.socket_path import CONTROL_SOCKET, short_path
@@ -34,6 +35,10 @@ LARGEST_BODY = 16_384
 #: Children of one supervisor that the tree shows at most, however many are asked for: the rest is
 #: told as a number.
 MOST_SHOWN = 500
+#: Moments of a user's story at most.
+MOST_MOMENTS = 2_000
+#: Digits of a Telegram id: at most 52 bits (https://core.telegram.org/bots/api#user).
+LONGEST_USER = 16
 #: How long a request in hand may hold up the stop, seconds.
 PATIENCE_S = 1.0
 CREDENTIALS = struct.Struct("iII")  # process, user, group
@@ -148,6 +153,8 @@ def control_app(operations: LiveOperations) -> web.Application:
             web.post("/policy/undo", routes.undo_policy),
             web.get("/policy/history", routes.history),
             web.get("/events", routes.events),
+            web.get("/why", routes.why),
+            web.get("/acts", routes.acts),
             web.get("/dead-letters", routes.letters),
             web.get(r"/dead-letters/{id:\d{1,18}}", routes.letter),
             web.post(r"/dead-letters/{id:\d{1,18}}", routes.decide),
@@ -226,6 +233,28 @@ class _Routes:
         found = await self.operations.events(limit, request.query.get("actor") or None)
         return _json({"events": found})
 
+    async def why(self, request: web.Request) -> web.Response:
+        limit = _number(request, "limit", MOST_MOMENTS, MOST_MOMENTS)
+        story = await self.operations.story(_user(request))
+        told = [
+            {
+                "at": row.at,
+                "kind": row.kind,
+                "subject": row.subject,
+                "event": row.event,
+                "text": redacted(self.operations.story_line(row)),
+                "details": redact(None, "", dict(row.details)),
+            }
+            for row in story[-limit:]
+        ]
+        return _json({"story": told, "left_out": len(story) - len(told)})
+
+    async def acts(self, request: web.Request) -> web.Response:
+        limit = _number(request, "limit", 50, 1_000)
+        found = await self.operations.acts(limit)
+        acts = [{**asdict(act), "details": redact(None, "", dict(act.details))} for act in found]
+        return _json({"acts": acts})
+
     async def letters(self, request: web.Request) -> web.Response:
         limit = _number(request, "limit", 50, 1_000)
         return _json({"dead_letters": await self.operations.dead_letters(limit)})
@@ -290,6 +319,13 @@ async def _body(request: web.Request, model: type[Any]) -> Any:
 
 def _id(request: web.Request) -> int:
     return int(request.match_info["id"])
+
+
+def _user(request: web.Request) -> int:
+    text = request.query.get("user", "")
+    if not (text.isascii() and text.isdecimal() and 0 < len(text) <= LONGEST_USER):
+        raise OperationRefused("user: a numeric Telegram id, as in the bot's own messages")
+    return int(text)
 
 
 def _number(request: web.Request, name: str, default: int, most: int) -> int:

@@ -4,7 +4,7 @@ Who did what and why is committed before it is done.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,12 +21,14 @@ from config.tuning import Forecast, Tunable, TuningError, parse_value, tunables,
 from storage.operations import OperatorRecords
 from storage.plain import legible
 from storage.rows import (
+    AdminActionRow,
     CannotRetry,
     DeadLetterRow,
     EventRow,
     NotWaiting,
     SettingChangeRow,
     SettingConflict,
+    StoryRow,
     UpdateReleased,
 )
 from supervisors.engine.child import Child
@@ -66,6 +68,17 @@ class Charter:
     scope: Scope
 
 
+async def _no_stories(_: int) -> list[StoryRow]:
+    raise OperationRefused("this back-end has no stories to tell")
+
+
+def plain_line(row: StoryRow) -> str:
+    """One moment of a story in the words of its table."""
+    told = [row.kind, row.subject, row.event]
+    told += [f"{name}={value}" for name, value in row.details.items() if value is not None]
+    return " ".join(told)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveOperations:
     """The `Operations` of a running tree."""
@@ -78,6 +91,10 @@ class LiveOperations:
     observer: Observer
     #: Messages that may be sent again, by the kind of their actor and their own name.
     messages: Mapping[tuple[str, str], type]
+    #: Reads what became of a user, oldest first; nothing of one whom nobody knows.
+    stories: Callable[[int], Awaitable[list[StoryRow]]] = _no_stories
+    #: One moment of it in words that need no knowledge of the code.
+    story_line: Callable[[StoryRow], str] = plain_line
 
     def tree(self, shown: int = SHOWN) -> ActorView:
         """See `Operations`."""
@@ -196,6 +213,21 @@ class LiveOperations:
     async def events(self, limit: int, actor: str | None) -> list[EventRow]:
         """See `Operations`."""
         return await self.records.events(limit, actor=None if actor is None else legible(actor))
+
+    async def story(self, user_id: int) -> list[StoryRow]:
+        """What became of a user, oldest first.
+
+        Raises:
+            OperationRefused: nobody knows this user.
+        """
+        found = await self.stories(user_id)
+        if not found:
+            raise OperationRefused(f"nobody with the Telegram id {user_id} ever wrote to the bot")
+        return found
+
+    async def acts(self, limit: int) -> list[AdminActionRow]:
+        """What operators did, newest first."""
+        return await self.records.actions(limit)
 
     async def dead_letters(self, limit: int) -> list[DeadLetterRow]:
         """See `Operations`."""
