@@ -56,6 +56,7 @@ test-browser: install-dev
 
 bench: install-dev
 	$(BIN)/python -m tests.benchmarks.runtime
+	$(BIN)/python -m tests.benchmarks.serialisation
 
 lint: install-dev
 	$(BIN)/ruff format --check
