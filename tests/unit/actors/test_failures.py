@@ -16,8 +16,12 @@ from actors.provisioner.decisions import (
     Retry,
     RetryLimits,
     SetAside,
+    decide_consequence,
     decide_failure,
 )
+from config.events import LegacyEvent
+from storage.rows import CredentialRow, Desired, Origin
+from tests.unit.actors.rows import FIRST, NOW, SUBSCRIPTION_ID
 from xray_api.client.errors import (
     EpochChanged,
     NodeBusy,
@@ -188,3 +192,49 @@ def test_a_bad_certificate_is_looked_at_again_within_a_minute() -> None:
 
 def test_a_refused_key_is_tried_once_a_minute() -> None:
     assert wait(NodeUnauthorized(), jitter=0.5) == AUTH_WAIT_S
+
+
+def wish(
+    desired: Desired, *, applied_gen: int = 0, origin: Origin = Origin.ACCESS
+) -> CredentialRow:
+    return CredentialRow(
+        uuid=FIRST,
+        subscription_id=SUBSCRIPTION_ID,
+        node_id="node-1",
+        desired=desired,
+        gen=3,
+        applied_gen=applied_gen,
+        first_applied_at=None,
+        replaces=None,
+        link_enc=None,
+        attempts=1,
+        last_class=None,
+        quarantined=False,
+        created_at=NOW,
+        origin=origin,
+    )
+
+
+AGAIN, ASIDE = Retry(after_s=1.0, error_class="x"), SetAside(error_class="bug")
+OPEN, OUT = wish(Desired.PRESENT), wish(Desired.ABSENT, applied_gen=2)
+
+
+@pytest.mark.parametrize(
+    ("row", "attempts", "decision", "event"),
+    [
+        (OUT, 1, AGAIN, LegacyEvent.ORPHAN_CLEANUP_RETRY),
+        (OUT, 9, LearnEpoch(epoch=EPOCH), LegacyEvent.ORPHAN_CLEANUP_RETRY),
+        (OUT, 1, ASIDE, LegacyEvent.ORPHAN_CLEANUP_FAILED),
+        (OUT, 1, Overtaken(), None),
+        (OPEN, 1, AGAIN, LegacyEvent.XRAY_SYNC_FAILED_BUT_PAYMENT_OK),
+        (OPEN, 1, ASIDE, LegacyEvent.XRAY_SYNC_FAILED_BUT_PAYMENT_OK),
+        (OPEN, 2, AGAIN, None),
+        (OPEN, 1, LearnEpoch(epoch=EPOCH), None),
+        (wish(Desired.PRESENT, applied_gen=2), 1, AGAIN, None),
+        (wish(Desired.PRESENT, origin=Origin.REISSUE), 1, AGAIN, None),
+    ],
+)
+def test_a_failed_call_is_told_by_what_it_means(
+    row: CredentialRow, attempts: int, decision: Failure, event: LegacyEvent | None
+) -> None:
+    assert decide_consequence(row, attempts, decision) is event

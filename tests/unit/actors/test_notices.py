@@ -6,8 +6,22 @@ from typing import Any
 import pytest
 
 from actors.notifier.decisions import decide_notice, decide_wait
-from actors.notifier.ports import LinkReady, OwnerAlert, Progress, PurchaseProgress
-from storage.rows import AlertNews, LinkNews, PurchaseNews, PurchaseStatus, SubscriptionStatus
+from actors.notifier.ports import (
+    LinkReady,
+    OwnerAlert,
+    PersonalNotice,
+    Progress,
+    PurchaseProgress,
+)
+from storage.rows import (
+    AlertNews,
+    LinkNews,
+    PersonalNews,
+    PurchaseNews,
+    PurchaseStatus,
+    SubscriptionStatus,
+    UserStatus,
+)
 from tests.unit.actors.rows import BUYER, MONTH, NOW, purchase, subscription, user
 
 LINK = "vless://00000000-0000-4000-8000-0000000000aa@node.example:443?security=reality"
@@ -114,3 +128,54 @@ def test_the_wait_grows_to_its_cap(attempts: int, ceiling_s: float) -> None:
 
 def test_telegram_s_own_wait_is_kept() -> None:
     assert decide_wait(9, 3.0, 0.5) == 3.0
+
+
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [
+        (PurchaseStatus.REFUND_PENDING, Progress.REFUNDING),
+        (PurchaseStatus.REFUNDED, Progress.REFUNDED),
+        (PurchaseStatus.REJECTED, Progress.REJECTED),
+    ],
+)
+def test_an_order_that_was_undone_tells_so(status: PurchaseStatus, told: Progress) -> None:
+    assert progress(purchase=purchase(status=status, fulfilled_at=NOW)).progress is told
+    assert progress(purchase=purchase(status=status), held=True).progress is Progress.HELD
+
+
+NONE, ACTIVATING = SubscriptionStatus.NONE, SubscriptionStatus.ACTIVATING
+ON, OVER = SubscriptionStatus.ACTIVE, SubscriptionStatus.EXPIRED
+SUSPENDED = SubscriptionStatus.SUSPENDED
+
+
+@pytest.mark.parametrize(
+    ("text_id", "still_so"),
+    [
+        ("news-expired", {NONE, OVER}),
+        ("news-suspended", {SUSPENDED}),
+        ("news-restored", {NONE, ACTIVATING, ON, OVER}),
+        ("news-of-tomorrow", set(SubscriptionStatus)),
+    ],
+)
+@pytest.mark.parametrize("status", SubscriptionStatus)
+def test_a_persons_news_is_told_while_it_is_so(
+    text_id: str, still_so: set[SubscriptionStatus], status: SubscriptionStatus
+) -> None:
+    news = PersonalNews(
+        user=user(language="ru"),
+        subscription=subscription(status),
+        text_id=text_id,
+        arguments={"days": 3},
+    )
+    told = PersonalNotice(chat_id=BUYER, language="ru", text_id=text_id, arguments={"days": 3})
+
+    assert decide_notice(news) == (told if status in still_so else None)
+
+
+@pytest.mark.parametrize(("text_id", "told"), [("news-suspended", True), ("news-restored", False)])
+def test_who_is_banned_without_access_is_suspended(text_id: str, told: bool) -> None:
+    news = PersonalNews(
+        user=user(status=UserStatus.BANNED), subscription=None, text_id=text_id, arguments={}
+    )
+
+    assert (decide_notice(news) is not None) is told

@@ -101,6 +101,8 @@ def test_debug_events_are_left_out(output: Output) -> None:
         ("postgresql://user:se@cret@host/d", f"postgresql://{REDACTED}@host/d"),
         (f"uuid {ID} removed", "uuid deadbeef removed"),
         (ID.upper(), "DEADBEEF"),
+        (f"apply_{ID}_now", "apply_deadbeef_now"),
+        ("deadbeef-0000-7000-0000-00000000c0de", "deadbeef"),
         ("https://host:8443/path", "https://host:8443/path"),
         ("at 12:30:00 of 2026", "at 12:30:00 of 2026"),
     ],
@@ -120,6 +122,13 @@ def test_secrets_are_known_by_their_key(output: Output, key: str) -> None:
     structlog.get_logger().info("seen", **{key: "canary"})
 
     assert output.event()[key] == REDACTED
+
+
+@pytest.mark.parametrize("key", ["uuid", "uuids", "user_uuid", "UUID"])
+def test_a_uuid_is_cut_by_its_key_whatever_its_shape(output: Output, key: str) -> None:
+    structlog.get_logger().info("seen", **{key: ID.replace("-", "")})
+
+    assert output.event()[key] == "deadbeef"
 
 
 @pytest.mark.parametrize("key", ["linked", "plan", "uuid_prefix"])

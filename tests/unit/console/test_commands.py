@@ -575,3 +575,56 @@ def test_help_imports_nothing_heavy() -> None:
     )
 
     assert done.stdout == "[]\n"
+
+
+STORY = [
+    {"at": "2026-11-23T19:42:10+00:00", "text": "Paid 150 stars", "kind": "payment"},
+    {"at": "2026-11-23T19:42:11+00:00", "text": "Access works\x1b[2J", "kind": "key"},
+]
+
+
+def test_why_tells_the_story_in_order(backend: Backend, tollgate: Tollgate) -> None:
+    backend.answer("GET /why", {"story": STORY, "left_out": 1})
+
+    ended = tollgate("why", "77", "--limit", "2")
+
+    assert ended.out.splitlines() == [
+        "User 77, oldest first:",
+        "(1 earlier moment left out)",
+        "2026-11-23 19:42:10 UTC  Paid 150 stars",
+        "2026-11-23 19:42:11 UTC  Access works[2J",
+    ]
+    assert backend.asked == [("GET", "/why", {"user": "77", "limit": "2"})]
+
+
+def test_why_as_json_is_what_the_back_end_tells(backend: Backend, tollgate: Tollgate) -> None:
+    backend.answer("GET /why", {"story": STORY, "left_out": 0})
+
+    assert json.loads(tollgate("why", "77", "--json").out) == {"story": STORY, "left_out": 0}
+
+
+def test_why_of_nobody_is_a_failure_in_one_line(backend: Backend, tollgate: Tollgate) -> None:
+    backend.answer("GET /why", {"error": "nobody with the Telegram id 7"}, status=400)
+
+    ended = tollgate("why", "7")
+
+    assert (ended.code, ended.out) == (1, "")
+    assert "nobody with the Telegram id 7" in ended.err
+
+
+def test_acts_tell_who_did_what_to_whom(backend: Backend, tollgate: Tollgate) -> None:
+    act = {
+        "id": 3,
+        "at": "2026-11-23T19:42:10+00:00",
+        "actor": "os:root",
+        "action": "grant",
+        "target": "77",
+        "reason": "sorry",
+        "details": {},
+    }
+    backend.answer("GET /acts", {"acts": [act]})
+
+    assert tollgate("acts").out.splitlines() == [
+        "ID  AT                       BY       DID    TO  WHY",
+        " 3  2026-11-23 19:42:10 UTC  os:root  grant  77  sorry",
+    ]

@@ -1,7 +1,7 @@
 """A message that was set aside comes back as it was, or not at all."""
 
 import json
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from typing import Any
 from uuid import uuid4
 
@@ -52,7 +52,7 @@ def test_every_message_comes_back_from_json_as_it_was(message: Any) -> None:
 @pytest.mark.parametrize("kind", REQUESTS)
 def test_a_payload_without_a_field_is_refused(kind: type) -> None:
     whole = dict.fromkeys([field.name for field in fields(kind)], "1")
-    for name in whole:
+    for name in [field.name for field in fields(kind) if field.default is MISSING]:
         with pytest.raises(ValueError, match=name):
             message_of(kind, {key: value for key, value in whole.items() if key != name})
 
