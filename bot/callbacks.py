@@ -3,11 +3,19 @@
 import secrets
 from enum import StrEnum
 from typing import Annotated, Literal
+from uuid import UUID
+from uuid import UUID
 
 from aiogram.filters.callback_data import CallbackData
 from pydantic import Field, StringConstraints
 
 OPERATION_ID_BYTES = 12
+#: What `new_operation_id` makes.
+OperationId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{16}$")]
+#: A plan, or a way to pay.
+ShortName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_-]{1,16}$")]
+#: A person, by Telegram's number (https://core.telegram.org/bots/api#user).
+UserId = Annotated[int, Field(ge=1, lt=2**52)]
 #: The number of a row: what PostgreSQL's bigint holds.
 RowNumber = Annotated[int, Field(ge=1, lt=2**63)]
 
@@ -25,6 +33,7 @@ class Page(StrEnum):
     LINK = "link"
     HELP = "help"
     LANGUAGES = "languages"
+    NEW_LINK = "newlink"
 
 
 class Go(CallbackData, prefix="go"):
@@ -37,8 +46,41 @@ class Go(CallbackData, prefix="go"):
 class PlanChosen(CallbackData, prefix="plan"):
     """Buy this plan; `operation_id` was made when the button was drawn."""
 
-    plan_id: Annotated[str, StringConstraints(pattern=r"^[a-z0-9_-]{1,16}$")]
-    operation_id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{16}$")]
+    plan_id: ShortName
+    operation_id: OperationId
+
+
+class WayChosen(CallbackData, prefix="way"):
+    """Pay for this plan in this way; `operation_id` as in `PlanChosen`."""
+
+    plan_id: ShortName
+    provider: ShortName
+    operation_id: OperationId
+
+
+class OrderStep(CallbackData, prefix="order"):
+    """The buyer says that an order was paid outside, or that it is not wanted any more."""
+
+    step: Literal["paid", "cancel"]
+    purchase_id: UUID
+
+
+class TrialWanted(CallbackData, prefix="try"):
+    """Try for nothing."""
+
+
+class NewLink(CallbackData, prefix="newlink"):
+    """A new link, with `leaked` at once; `operation_id` as in `PlanChosen`."""
+
+    leaked: bool
+    operation_id: OperationId
+
+
+class OrderStep(CallbackData, prefix="order"):
+    """What became of an order that is paid outside. Any id may come: its owner is asked for."""
+
+    step: Literal["paid", "cancel"]
+    purchase_id: UUID
 
 
 class LanguageChosen(CallbackData, prefix="speak"):
@@ -65,3 +107,43 @@ class LetterDecided(CallbackData, prefix="letter"):
 
     decision: LetterDecision
     letter_id: RowNumber
+
+
+class PaymentDecision(StrEnum):
+    """What an owner wants of money that came in."""
+
+    CREDIT = "credit"
+    REFUND = "refund"
+    DONE = "done"
+
+
+class PaymentDecided(CallbackData, prefix="money"):
+    """Do so with a payment, by the number that people call it. A refund is asked about again."""
+
+    decision: PaymentDecision
+    number: RowNumber
+
+
+class OrderDecided(CallbackData, prefix="manual"):
+    """The money of an order that is paid outside was found, or was not."""
+
+    decision: Literal["approve", "reject"]
+    purchase_id: UUID
+
+
+class RefundConfirmed(CallbackData, prefix="refund"):
+    """The second tap of a refund; `operation_id` as in `PlanChosen`."""
+
+    number: RowNumber
+    operation_id: OperationId
+
+
+class BanConfirmed(CallbackData, prefix="ban"):
+    """The second tap of a ban; `operation_id` as in `PlanChosen`."""
+
+    user_id: UserId
+    operation_id: OperationId
+
+
+class NothingDone(CallbackData, prefix="nothing"):
+    """An owner thought better of it."""

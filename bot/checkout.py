@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from bot.gateways.payload import InvoiceClaim
-from bot.gateways.stars import CURRENCY
+from bot.gateways.telegram_invoice import provider_of
 from config.plans import Plans
 from storage.rows import PurchaseRow, PurchaseStatus, QuoteRow, SubscriptionStatus, UserStatus
 
@@ -84,7 +84,8 @@ def _refusal(quote: QuoteRow, offer: Offer, plans: Plans, nodes: frozenset[str])
         return Refusal.ALREADY_PAID
     if order.status not in PAYABLE or quote.now >= order.invoice_expires_at:
         return Refusal.CLOSED
-    if (offer.currency, offer.total) != (order.currency, order.price):
+    asked = (order.provider, order.currency, order.price)
+    if (provider_of(offer.currency), offer.currency, offer.total) != asked:
         return Refusal.PRICE_CHANGED
     return None if _still_sold(order, plans, nodes) else Refusal.PRICE_CHANGED
 
@@ -98,4 +99,4 @@ def _still_sold(order: PurchaseRow, plans: Plans, nodes: frozenset[str]) -> bool
     plan = plans.get(order.plan_id)
     if plan is None or order.node_id not in nodes:
         return False
-    return (CURRENCY, plan.price_stars) == (order.currency, order.price)
+    return plan.price_in(order.currency) == order.price

@@ -57,6 +57,11 @@ class PayloadSigner:
         purchase_id, user_id, plan_id = body.split(_SEPARATOR)
         return InvoiceClaim(purchase_id=UUID(purchase_id), user_id=int(user_id), plan_id=plan_id)
 
+    def purchase_of(self, payload: str, payer_id: int) -> UUID | None:
+        """The order that a payload names, if it is this payer's own."""
+        claim = self.verify(payload)
+        return claim.purchase_id if claim and claim.user_id == payer_id else None
+
 
 def _tag(key: bytes, body: bytes) -> bytes:
     """The signature as text; texts are compared, so only one spelling of it is valid."""

@@ -5,7 +5,7 @@ README.md beside this file says how to add one.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 from uuid import UUID
 
 from aiogram.methods import SendInvoice
@@ -81,6 +81,16 @@ class PushRefused:
     reason: str
 
 
+@runtime_checkable
+class ClosingGateway(Gateway, Protocol):
+    """A way to pay that holds connections of its own."""
+
+    async def close(self) -> None:
+        """Drop the connections. No call comes after it."""
+        ...
+
+
+@runtime_checkable
 class PushGateway(Gateway, Protocol):
     """A way to pay whose provider calls us; its pushes wait in the inbox as updates do."""
 

@@ -1,19 +1,20 @@
-"""Money: whether it may be charged, and what was charged.
+"""Money by Telegram's invoices: whether it may be charged, what was charged, what went back.
 
 A charge is passed on whatever chat it came from and whatever its payload says: it is never lost.
 """
 
 import asyncio
-import hashlib
 from typing import assert_never
 
 from aiogram import F, Router
-from aiogram.types import Message, PreCheckoutQuery, SuccessfulPayment, User
+from aiogram.enums import ChatType
+from aiogram.types import Message, PreCheckoutQuery, RefundedPayment, SuccessfulPayment, User
 
-from actors.user.messages import CreditPayment
+from actors.payments.messages import credit_of
+from actors.user.messages import NoteRefund
 from bot.checkout import Approve, Offer, Refusal, Refuse, decide_checkout
 from bot.gateways.payload import PayloadSigner
-from bot.gateways.stars import PROVIDER
+from bot.gateways.telegram_invoice import charged, provider_of
 from bot.ports import Queries, Users
 from bot.texts import Texts
 from config.plans import Plans
@@ -24,10 +25,11 @@ QUOTE_DEADLINE_S = 6.0
 
 
 def pay_router() -> Router:
-    """Pre-checkout questions and payments made."""
+    """Pre-checkout questions, payments made, and payments given back."""
     router = Router(name="pay")
     router.pre_checkout_query.register(pre_checkout)
     router.message.register(paid, F.successful_payment.as_("payment"))
+    router.message.register(refunded, F.refunded_payment.as_("refund"))
     return router
 
 
@@ -85,18 +87,21 @@ async def paid(
     raw_update: str,
 ) -> None:
     """Hand a charge to its payer's actor. What follows is told through the outbox."""
-    payer_id, charge_id = event_from_user.id, payment.telegram_payment_charge_id
-    claim = signer.verify(payment.invoice_payload)
-    credit = CreditPayment(
-        operation_id=f"{PROVIDER}:{charge_id}",
-        provider=PROVIDER,
+    charge = charged(payment, event_from_user.id, signer, raw_update)
+    await users.ask(charge.user_id, credit_of(provider_of(payment.currency), charge, language))
+
+
+async def refunded(
+    message: Message, refund: RefundedPayment, event_from_user: User, users: Users
+) -> None:
+    """Tell the payer's actor that Telegram gave a charge back, whoever wanted it."""
+    # Whom such a message is from is not documented; a private chat has its person's own number.
+    private = message.chat.type == ChatType.PRIVATE
+    payer_id = message.chat.id if private else event_from_user.id
+    provider, charge_id = provider_of(refund.currency), refund.telegram_payment_charge_id
+    note = NoteRefund(
+        operation_id=f"{provider}:{charge_id}:refunded",
+        provider=provider,
         provider_payment_id=charge_id,
-        purchase_id=claim.purchase_id if claim and claim.user_id == payer_id else None,
-        amount=payment.total_amount,
-        currency=payment.currency,
-        body_sha256=hashlib.sha256(raw_update.encode()).digest(),
-        language=language,
-        # The private chat, so that the link that follows cannot be shown to a group.
-        chat_id=payer_id,
     )
-    await users.ask(payer_id, credit)
+    await users.ask(payer_id, note)

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 from uuid import UUID
 
 import pytest
@@ -15,11 +16,23 @@ from tests.unit.bot.conftest import BUYER, NOW, PURCHASE, month, quote
 CLAIM = InvoiceClaim(purchase_id=PURCHASE, user_id=BUYER, plan_id="month")
 NODES = frozenset({"node-1"})
 OFFER = Offer(payer_id=BUYER, currency="XTR", total=150)
+BY_CARD = {"provider": "card", "currency": "RUB", "price": 19_900}
+CARD_OFFER = Offer(payer_id=BUYER, currency="RUB", total=19_900)
 
 
 @pytest.mark.parametrize("status", sorted(PAYABLE))
 def test_an_open_order_may_be_paid_by_its_owner(plans: Plans, status: PurchaseStatus) -> None:
     assert decide_checkout(CLAIM, quote(status=status), OFFER, plans, NODES) == Approve()
+
+
+def test_an_order_by_card_may_be_paid_while_its_plan_is_sold_at_that_price() -> None:
+    sold = month().model_copy(update={"prices": {"RUB": Decimal(199)}})
+    for plan, decision in (
+        (sold, Approve()),
+        (month(), Refuse(reason=Refusal.PRICE_CHANGED)),
+    ):
+        plans = Plans(plans=(plan,))
+        assert decide_checkout(CLAIM, quote(**BY_CARD), CARD_OFFER, plans, NODES) == decision
 
 
 def test_an_order_may_be_paid_up_to_its_last_moment(plans: Plans) -> None:
@@ -52,6 +65,16 @@ def test_an_order_may_be_paid_up_to_its_last_moment(plans: Plans) -> None:
         (CLAIM, quote(), replace(OFFER, currency="RUB"), Refusal.PRICE_CHANGED),
         (CLAIM, quote(price=149), replace(OFFER, total=149), Refusal.PRICE_CHANGED),
         (CLAIM, quote(currency="RUB"), replace(OFFER, currency="RUB"), Refusal.PRICE_CHANGED),
+        (CLAIM, quote(provider="card"), OFFER, Refusal.PRICE_CHANGED),
+        (CLAIM, quote(provider="manual"), OFFER, Refusal.PRICE_CHANGED),
+        (
+            CLAIM,
+            quote(**(BY_CARD | {"price": 149})),
+            replace(CARD_OFFER, total=149),
+            Refusal.PRICE_CHANGED,
+        ),
+        (CLAIM, quote(**(BY_CARD | {"provider": "stars"})), CARD_OFFER, Refusal.PRICE_CHANGED),
+        (CLAIM, quote(**BY_CARD), OFFER, Refusal.PRICE_CHANGED),
     ],
 )
 def test_everything_else_is_refused_with_a_reason(

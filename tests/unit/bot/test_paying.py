@@ -10,7 +10,13 @@ from aiogram.exceptions import TelegramBadRequest, TelegramNetworkError
 from aiogram.methods import AnswerPreCheckoutQuery
 
 from actors.runtime.replies import Unavailable
-from actors.user.messages import CreditPayment, PaymentCredited, PaymentHeld
+from actors.user.messages import (
+    CreditPayment,
+    NoteRefund,
+    PaymentCredited,
+    PaymentHeld,
+    RefundNoted,
+)
 from bot.dispatcher import build_dispatcher
 from bot.gateways.payload import InvoiceClaim
 from bot.middlewares import LANGUAGE_DEADLINE_S
@@ -20,6 +26,7 @@ from tests.unit.bot.conftest import (
     BUYER,
     PURCHASE,
     World,
+    message,
     payment,
     person,
     pre_checkout,
@@ -207,3 +214,43 @@ async def test_a_payment_that_could_not_be_recorded_is_tried_again(world: World)
 
     with pytest.raises(Unavailable):
         await world.feed(payment(signed(world)))
+
+
+async def test_a_payment_by_card_is_the_cards_and_keeps_the_providers_own_id(world: World) -> None:
+    update = payment(signed(world))
+    update["message"]["successful_payment"] |= {
+        "currency": "RUB",
+        "total_amount": 19_900,
+        "provider_payment_charge_id": "bank-9",
+    }
+
+    asked = await credited(world, update)
+
+    assert (asked.provider, asked.operation_id) == ("card", "card:charge-1")
+    assert (asked.amount, asked.currency, asked.provider_ref) == (19_900, "RUB", "bank-9")
+
+
+@pytest.mark.parametrize(("currency", "provider"), [("XTR", "stars"), ("RUB", "card")])
+async def test_money_that_telegram_gave_back_is_noted_for_its_payer(
+    world: World, currency: str, provider: str
+) -> None:
+    world.users.answers = {NoteRefund: RefundNoted()}
+    refund = {
+        "currency": currency,
+        "total_amount": 150,
+        "invoice_payload": "whatever",
+        "telegram_payment_charge_id": "charge-1",
+    }
+
+    await world.feed(message(refunded_payment=refund))
+
+    assert world.users.asked == [
+        (
+            BUYER,
+            NoteRefund(
+                operation_id=f"{provider}:charge-1:refunded",
+                provider=provider,
+                provider_payment_id="charge-1",
+            ),
+        )
+    ]
