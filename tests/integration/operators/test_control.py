@@ -8,6 +8,8 @@ import socket
 import stat
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -17,7 +19,7 @@ import pytest
 from aiohttp import ClientError, ClientSession, UnixConnector
 
 from storage.operations import OperatorRecords
-from storage.rows import LetterDraft
+from storage.rows import LetterDraft, StoryRow
 from supervisors.operators import control
 from supervisors.operators.control import ControlActor, listen_on
 from supervisors.operators.operations import ANSWER_FIRST_S
@@ -552,3 +554,31 @@ async def test_a_request_in_hand_is_answered_before_the_end(stand: Stand, folder
 
         assert await asking == (200, {})
     assert stand.child("clerk").mailbox.suspended
+
+
+async def test_why_tells_one_persons_story_without_a_secret(stand: Stand, folder: Path) -> None:
+    uuid = str(uuid4())
+    row = StoryRow(
+        at=datetime(2026, 11, 23, 19, 42, tzinfo=UTC),
+        kind="key",
+        subject="1a2b3c4d",
+        event="wished",
+        details={"node": "node-1", "token": "canary", "said": f"vless://{uuid}@h"},
+    )
+
+    async def stories(user_id: int) -> list[StoryRow]:
+        return [row, replace(row, event="confirmed")] if user_id == 7 else []
+
+    stand.operations = replace(stand.operations, stories=stories, story_line=lambda one: one.event)
+    async with serving(stand, folder):
+        status, answer = await ask(folder, "/why?user=7&limit=1")
+        nobody = await ask(folder, "/why?user=8")
+        wrong = await ask(folder, "/why?user=x")
+
+    assert (status, answer["left_out"]) == (200, 1)
+    assert [one["text"] for one in answer["story"]] == ["confirmed"]
+    assert answer["story"][0]["at"] == "2026-11-23T19:42:00+00:00"
+    assert "canary" not in json.dumps(answer)
+    assert uuid not in json.dumps(answer)
+    assert nobody[0] == wrong[0] == 400
+    assert "8" in nobody[1]["error"]
