@@ -4,31 +4,47 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+import asyncpg
+
 from storage.database import Connection
+from storage.errors import VersionConflict
 from storage.rows import (
     Confirmed,
     CredentialRow,
     Desired,
     NewCredential,
+    Origin,
     RaisedCredential,
+    RemovedCredential,
     Superseded,
+    Wish,
 )
 
 COLUMNS = """uuid, subscription_id, node_id, desired, gen, applied_gen, first_applied_at, replaces,
-    link_enc, attempts, last_class, quarantined_at IS NOT NULL AS quarantined"""
+    link_enc, attempts, last_class, quarantined_at IS NOT NULL AS quarantined,
+    created_at, origin"""
 
-OF_SUBSCRIPTION = f"""
-SELECT {COLUMNS} FROM credentials WHERE subscription_id = $1 ORDER BY created_at DESC
+ONE_REPLACEMENT = "credentials_one_replacement"
+
+OF_USER = f"""
+SELECT {COLUMNS} FROM credentials
+WHERE subscription_id = (SELECT id FROM subscriptions WHERE user_id = $1)
+ORDER BY created_at DESC
 """  # noqa: S608 - a constant of ours
 ADD = """
-INSERT INTO credentials (uuid, subscription_id, node_id, desired, replaces)
-VALUES ($1, $2, $3, 'present', $4)
+INSERT INTO credentials (uuid, subscription_id, node_id, desired, replaces, origin)
+VALUES ($1, $2, $3, 'present', $4, $5)
 """
 #: A quarantine was of the wish before this one.
 RAISE = """
 UPDATE credentials SET desired = 'present', gen = gen + 1, attempts = 0, next_at = now(),
     last_class = NULL, quarantined_at = NULL
 WHERE uuid = $1
+"""
+REMOVE = """
+UPDATE credentials SET desired = 'absent', gen = gen + 1, attempts = 0, next_at = now(),
+    last_class = NULL, quarantined_at = NULL
+WHERE uuid = $1 AND desired = 'present'
 """
 DUE = f"""
 SELECT {COLUMNS} FROM credentials
@@ -65,20 +81,24 @@ WHERE node_id = $1 AND desired = 'present'
 
 #: The answer of a node, recorded in one statement. A wish that changed meanwhile is not confirmed.
 #: The first confirmed access starts the paid time; the credential that this one replaces goes.
+#: A link is told when access begins, and when a new one works beside running time; never for a
+#: link that people have.
 #: Lock order: subscription, credential.
 CONFIRM = """
 WITH was AS (
-    SELECT s.* FROM subscriptions s JOIN credentials c ON c.subscription_id = s.id
+    SELECT s.*, c.first_applied_at
+    FROM subscriptions s JOIN credentials c ON c.subscription_id = s.id
     WHERE c.uuid = $1 FOR UPDATE OF s
 ), acked AS (
     UPDATE credentials c SET applied_gen = c.gen, link_enc = coalesce($3, c.link_enc),
         first_applied_at =
             coalesce(c.first_applied_at, CASE c.desired WHEN 'present' THEN now() END),
-        attempts = 0, last_class = NULL
+        attempts = 0, last_class = NULL, quarantined_at = NULL
     FROM was WHERE c.uuid = $1 AND c.gen = $2::bigint AND c.applied_gen < c.gen
     RETURNING c.uuid, c.gen, c.desired, c.replaces
 ), retired AS (
-    UPDATE credentials c SET desired = 'absent', gen = c.gen + 1, attempts = 0, next_at = now()
+    UPDATE credentials c SET desired = 'absent', gen = c.gen + 1, attempts = 0, next_at = now(),
+        last_class = NULL, quarantined_at = NULL
     FROM acked a
     WHERE c.uuid = a.replaces AND a.desired = 'present' AND c.desired = 'present'
 ), begun AS (
@@ -104,34 +124,49 @@ WITH was AS (
         jsonb_build_object('notice', 'purchase', 'purchase_id', f.id)
     FROM fulfilled f
     ON CONFLICT (dedupe_key) DO UPDATE
-        SET state = 'due', next_at = now(), attempts = 0, version = outbox.version + 1
+        SET state = 'due', next_at = now(), attempts = 0, bugs = 0, version = outbox.version + 1
 ), links AS (
     INSERT INTO outbox (kind, user_id, dedupe_key, payload)
-    SELECT 'notify', b.user_id, 'link:' || $1::uuid::text || ':' || $2::bigint::text,
+    SELECT 'notify', was.user_id, 'link:' || $1::uuid::text || ':' || $2::bigint::text,
         jsonb_build_object('notice', 'link', 'uuid', $1::uuid)
-    FROM begun b
+    FROM was, acked a
+    WHERE a.desired = 'present' AND (was.status = 'activating'
+        OR (was.status = 'active' AND was.first_applied_at IS NULL))
     ON CONFLICT (dedupe_key) DO NOTHING
 )
 SELECT was.user_id, EXISTS (SELECT FROM begun) AS activated FROM was, acked
 """
 
 
-async def of_subscription(
-    connection: Connection, subscription_id: UUID
-) -> tuple[CredentialRow, ...]:
-    """All credentials that a subscription ever had, newest first."""
-    found = await connection.fetch(OF_SUBSCRIPTION, subscription_id)
-    return tuple(credential_row(record) for record in found)
+async def of_user(connection: Connection, user_id: int) -> tuple[CredentialRow, ...]:
+    """All credentials that a user's subscription ever had, newest first."""
+    return tuple(credential_row(record) for record in await connection.fetch(OF_USER, user_id))
 
 
-async def wish(
-    connection: Connection, subscription_id: UUID, wanted: NewCredential | RaisedCredential
-) -> None:
-    """Ask for a uuid to be let in."""
-    if isinstance(wanted, NewCredential):
-        await connection.execute(ADD, wanted.uuid, subscription_id, wanted.node_id, wanted.replaces)
-    else:
-        await connection.execute(RAISE, wanted.uuid)
+async def wish(connection: Connection, subscription_id: UUID, wanted: Wish) -> None:
+    """Ask for a uuid to be let in, or to be shut out.
+
+    Raises:
+        VersionConflict: another credential is about to take a place already.
+    """
+    match wanted:
+        case NewCredential():
+            await _add(connection, subscription_id, wanted)
+        case RaisedCredential():
+            await connection.execute(RAISE, wanted.uuid)
+        case RemovedCredential():
+            await connection.execute(REMOVE, wanted.uuid)
+
+
+async def _add(connection: Connection, subscription_id: UUID, wanted: NewCredential) -> None:
+    try:
+        await connection.execute(
+            ADD, wanted.uuid, subscription_id, wanted.node_id, wanted.replaces, wanted.origin
+        )
+    except asyncpg.UniqueViolationError as error:
+        if error.constraint_name != ONE_REPLACEMENT:
+            raise
+        raise VersionConflict from error
 
 
 async def due(
@@ -206,4 +241,6 @@ def credential_row(record: Any) -> CredentialRow:
         attempts=record["attempts"],
         last_class=record["last_class"],
         quarantined=record["quarantined"],
+        created_at=record["created_at"],
+        origin=Origin(record["origin"]),
     )

@@ -9,6 +9,10 @@ class VersionConflict(Exception):  # noqa: N818 - an expected outcome of a race
     """The rows changed since they were read: load, decide and record again."""
 
 
+class RecordedBefore(Exception):  # noqa: N818 - an expected outcome of a repetition
+    """The very same act, or the same source of time, was recorded before: nothing was written."""
+
+
 class Fenced(StorageUnavailable):
     """Another back-end owns this database now: nothing may be written by this one any more."""
 

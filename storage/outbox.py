@@ -7,9 +7,9 @@ from uuid import UUID
 
 from storage.database import Connection
 from storage.plain import plain
-from storage.rows import AlertDraft, OutboxRow
+from storage.rows import AlertDraft, NewsDraft, OutboxRow
 
-COLUMNS = "o.id, o.kind, o.user_id, o.payload, o.version, o.attempts"
+COLUMNS = "o.id, o.kind, o.user_id, o.payload, o.version, o.attempts, o.bugs"
 
 #: Telling again under the same key is new news about the same thing.
 PURCHASE_NEWS = """
@@ -18,13 +18,19 @@ SELECT 'notify', user_id, 'purchase:' || id,
     jsonb_build_object('notice', 'purchase', 'purchase_id', id)
 FROM purchases WHERE id = $1
 ON CONFLICT (dedupe_key) DO UPDATE
-    SET state = 'due', next_at = now(), attempts = 0, version = outbox.version + 1
+    SET state = 'due', next_at = now(), attempts = 0, bugs = 0, version = outbox.version + 1
 """
 #: An alert is about what happened: the first one of its key says all. Those of one transaction are
 #: told in the order in which it was told of them.
 ALERT = """
 INSERT INTO outbox (kind, dedupe_key, payload, created_at)
 VALUES ('alert', $1, $2, clock_timestamp())
+ON CONFLICT (dedupe_key) DO NOTHING
+"""
+#: As of an alert: what happened is told once.
+NEWS = """
+INSERT INTO outbox (kind, user_id, dedupe_key, payload, created_at)
+VALUES ('notify', $1, $2, $3, clock_timestamp())
 ON CONFLICT (dedupe_key) DO NOTHING
 """
 UNFULFILLED = """
@@ -37,11 +43,13 @@ WHERE s.id = $1 AND p.status = 'paid' AND p.fulfilled_at IS NULL
 DUE = f"""
 SELECT {COLUMNS} FROM outbox o
     LEFT JOIN users u ON u.tg_id = coalesce(o.user_id, (o.payload->>'owner')::bigint)
-WHERE o.state = 'due' AND o.next_at <= now() AND (u.tg_id IS NULL OR u.reachable)
+WHERE o.state = 'due' AND o.kind <> 'refund' AND o.next_at <= now()
+    AND (u.tg_id IS NULL OR u.reachable)
     AND (o.kind <> 'alert' OR o.created_at > now() - interval '1 day')
     AND NOT EXISTS (
         SELECT FROM outbox other
-        WHERE other.user_id = o.user_id AND other.state = 'due' AND other.next_at > now())
+        WHERE other.user_id = o.user_id AND other.kind <> 'refund' AND other.state = 'due'
+            AND other.next_at > now())
 ORDER BY o.created_at, o.payload->>'notice' DESC LIMIT $1
 """  # noqa: S608 - a constant of ours
 #: Counted before the message goes: what cannot be recorded is not told every second.
@@ -49,9 +57,15 @@ BEGIN = """
 UPDATE outbox SET attempts = attempts + 1, next_at = now() + $3
 WHERE id = $1 AND version = $2 AND state = 'due' RETURNING 1
 """
-RESUME = "UPDATE outbox SET next_at = now() WHERE state = 'due' AND next_at > now()"
+RESUME = """
+UPDATE outbox SET next_at = now()
+WHERE state = 'due' AND kind <> 'refund' AND next_at > now()
+"""
 SENT = "UPDATE outbox SET state = 'sent', sent_at = now() WHERE id = $1 AND version = $2"
 POSTPONE = "UPDATE outbox SET next_at = now() + $3 WHERE id = $1 AND version = $2"
+STUMBLE = """
+UPDATE outbox SET next_at = now() + $3, bugs = bugs + 1 WHERE id = $1 AND version = $2
+"""
 FAIL = "UPDATE outbox SET state = 'failed' WHERE id = $1 AND version = $2"
 
 
@@ -63,6 +77,12 @@ async def purchase_news(connection: Connection, purchase_id: UUID) -> None:
 async def alert(connection: Connection, drafts: Sequence[AlertDraft]) -> None:
     """Tell owners, once for each key."""
     await connection.executemany(ALERT, [(draft.dedupe_key, _payload(draft)) for draft in drafts])
+
+
+async def news(connection: Connection, draft: NewsDraft) -> None:
+    """Tell a user, once for each key."""
+    payload = {"notice": "news", **_words(draft)}
+    await connection.execute(NEWS, draft.user_id, draft.dedupe_key, payload)
 
 
 async def unfulfilled(connection: Connection, subscription_id: UUID) -> list[UUID]:
@@ -96,6 +116,11 @@ async def postpone(connection: Connection, row: OutboxRow, after_s: float) -> No
     await connection.execute(POSTPONE, row.id, row.version, timedelta(seconds=after_s))
 
 
+async def stumbled(connection: Connection, row: OutboxRow, after_s: float) -> None:
+    """Telling it ended in a bug of ours: count that, and tell it later."""
+    await connection.execute(STUMBLE, row.id, row.version, timedelta(seconds=after_s))
+
+
 async def fail(connection: Connection, row: OutboxRow) -> None:
     """It can never be told."""
     await connection.execute(FAIL, row.id, row.version)
@@ -110,13 +135,13 @@ def outbox_row(record: Any) -> OutboxRow:
         payload=record["payload"],
         version=record["version"],
         attempts=record["attempts"],
+        bugs=record["bugs"],
     )
 
 
 def _payload(draft: AlertDraft) -> dict[str, Any]:
-    return {
-        "notice": "alert",
-        "owner": draft.owner,
-        "text_id": draft.text_id,
-        "arguments": plain(draft.arguments),
-    }
+    return {"notice": "alert", "owner": draft.owner, **_words(draft)}
+
+
+def _words(draft: AlertDraft | NewsDraft) -> dict[str, Any]:
+    return {"text_id": draft.text_id, "arguments": plain(draft.arguments)}

@@ -3,20 +3,31 @@
 Each is one function, safe to repeat, and holds no connection when it returns.
 """
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from storage import (
+    access,
+    admin_actions,
     credentials,
     nodes,
     outbox,
     payments,
+    pollers,
     purchases,
+    records,
+    refunds,
     subscriptions,
     users,
 )
+from storage import story as stories
 from storage.database import Connection, Database
+from storage.errors import RecordedBefore
 from storage.links import LinkCipher
 from storage.rows import (
+    AccessChange,
+    ActDraft,
+    AlertDraft,
     AlertNews,
     Confirmed,
     CredentialRow,
@@ -25,23 +36,28 @@ from storage.rows import (
     Disposition,
     Hold,
     LinkNews,
+    NewsDraft,
     NodeRow,
     OutboxRow,
     PaymentDraft,
     PaymentFlags,
     PaymentRow,
+    PersonalNews,
+    PollerRow,
     PurchaseDraft,
     PurchaseNews,
     PurchaseRow,
     PurchaseStatus,
     QuoteRow,
+    Refund,
+    RefundOrder,
+    StoryRow,
     SubscriptionStatus,
     Superseded,
     UserRecord,
     UserRow,
 )
 
-NOW = "SELECT now()"
 #: A raised generation that waits for its confirmation leaves the link what it was.
 LINK = """
 SELECT link_enc FROM credentials
@@ -64,7 +80,7 @@ class UserPhases:
     async def load(self, user_id: int) -> UserRecord:
         """All rows of a user, and the database's clock."""
         async with self._database.read() as connection:
-            return await _record_of(connection, user_id)
+            return await records.of_user(connection, user_id)
 
     async def introduce(self, user_id: int, language: str) -> UserRow:
         """Someone wrote: make the row if it is not there."""
@@ -86,21 +102,62 @@ class UserPhases:
         async with self._database.transaction() as connection:
             await purchases.reopen(connection, purchase_id, operation_id)
 
-    async def await_payment(self, purchase_id: UUID, user_id: int) -> None:
-        """The invoice stands in the chat."""
+    async def record_invoice(
+        self,
+        purchase_id: UUID,
+        user_id: int,
+        provider_invoice_id: str | None,
+        pay_url: str | None,
+    ) -> None:
+        """The invoice stands in the chat; a provider's own that is there already stays."""
         async with self._database.transaction() as connection:
-            await purchases.await_payment(connection, purchase_id, user_id)
+            await purchases.record_invoice(
+                connection, purchase_id, user_id, provider_invoice_id, pay_url
+            )
+
+    async def cancel_order(self, purchase_id: UUID, user_id: int) -> PurchaseRow | None:
+        """Nothing is expected for an unpaid order any more.
+
+        Returns:
+            The order as it is then; None for an unknown one, or somebody else's.
+        """
+        async with self._database.transaction() as connection:
+            await purchases.cancel(connection, purchase_id, user_id)
+            return await purchases.of_buyer(connection, purchase_id, user_id)
+
+    async def claim_paid(
+        self, purchase_id: UUID, user_id: int, alerts: Sequence[AlertDraft]
+    ) -> PurchaseRow | None:
+        """An order was paid outside, says the buyer: owners are asked, once.
+
+        Returns:
+            The order as it is then; None for an unknown one, or somebody else's.
+        """
+        async with self._database.transaction() as connection:
+            if await purchases.claim(connection, purchase_id, user_id):
+                await outbox.alert(connection, alerts)
+            return await purchases.of_buyer(connection, purchase_id, user_id)
 
     async def receive_payment(self, draft: PaymentDraft) -> tuple[PaymentRow, PurchaseRow | None]:
         """Record a charge before anything is decided about it."""
         async with self._database.transaction() as connection:
             payment = await payments.receive(connection, draft)
-            if payment.purchase_id is None:
-                return payment, None
-            return payment, await purchases.read(connection, payment.purchase_id)
+            return payment, await _order_of(connection, payment)
+
+    async def payment(
+        self, provider: str, provider_payment_id: str
+    ) -> tuple[PaymentRow, PurchaseRow | None] | None:
+        """A charge and its order; None for an unknown charge."""
+        async with self._database.read() as connection:
+            payment = await payments.read(connection, provider, provider_payment_id)
+            if payment is None:
+                return None
+            return payment, await _order_of(connection, payment)
 
     async def record_credit(self, credit: Credit) -> None:
         """Money becomes time, and a uuid to be let in: the intent behind the node call.
+
+        Money that does not stand any more where it was decided about changes nothing.
 
         Raises:
             VersionConflict: the subscription changed since it was read.
@@ -110,25 +167,110 @@ class UserPhases:
                 connection, credit.payment, Disposition.CREDITED, credit.flags
             ):
                 return
-            await subscriptions.change(connection, credit.before, credit.after, credit.entry)
-            if credit.wish is not None:
-                await credentials.wish(connection, credit.after.id, credit.wish)
-            await purchases.pay(
-                connection,
-                credit.purchase.id,
-                credit.kind,
-                fulfilled=credit.after.status is SubscriptionStatus.ACTIVE,
-            )
+            await access.change(connection, credit.change)
+            after = credit.change.after
+            running = after is not None and after.status is SubscriptionStatus.ACTIVE
+            await purchases.pay(connection, credit.purchase.id, credit.kind, fulfilled=running)
             await outbox.purchase_news(connection, credit.purchase.id)
 
     async def record_hold(self, hold: Hold) -> None:
-        """Money is kept aside for an operator."""
+        """Money is kept aside for an owner, or goes back at once."""
+        aside = Disposition.REFUND_PENDING if hold.refund else Disposition.MISMATCH
         async with self._database.transaction() as connection:
-            settled = await payments.settle(
-                connection, hold.payment, Disposition.MISMATCH, PaymentFlags(), hold.reason
-            )
-            if settled and hold.purchase is not None:
+            if not await payments.settle(
+                connection, hold.payment, aside, PaymentFlags(), hold.reason
+            ):
+                return
+            if hold.refund:
+                await refunds.enqueue(connection, hold.payment)
+                await _move_order(connection, hold.payment, PurchaseStatus.REFUND_PENDING)
+            elif hold.purchase is not None:
                 await outbox.purchase_news(connection, hold.purchase.id)
+            await outbox.alert(connection, hold.alerts)
+
+    async def record_refund(self, refund: Refund) -> bool:
+        """Money goes back, and what it bought ends: the intent behind the provider's call.
+
+        Returns:
+            False when that was done before; then nothing is written.
+
+        Raises:
+            VersionConflict: the subscription changed since it was read.
+        """
+        try:
+            async with self._database.transaction() as connection:
+                await _record_refund(connection, refund)
+        except RecordedBefore:
+            return False
+        return True
+
+    async def record_refunded(
+        self, provider: str, provider_payment_id: str, act: ActDraft | None
+    ) -> bool:
+        """The money is back at its payer; False when it was not on its way."""
+        try:
+            async with self._database.transaction() as connection:
+                payment = await payments.read(connection, provider, provider_payment_id)
+                if payment is None or payment.disposition is not Disposition.REFUND_PENDING:
+                    return False
+                if act is not None:
+                    await admin_actions.act(connection, act)
+                await _note_refunded(connection, payment)
+        except RecordedBefore:
+            return False
+        return True
+
+    async def record_change(self, change: AccessChange) -> bool:
+        """Everything that one command makes of a user's access.
+
+        Returns:
+            False when the very same act, or source of time, was recorded before; then nothing is
+            written.
+
+        Raises:
+            VersionConflict: the subscription changed since it was read.
+        """
+        try:
+            async with self._database.transaction() as connection:
+                await access.change(connection, change)
+        except RecordedBefore:
+            return False
+        return True
+
+    async def decide_manual(
+        self,
+        purchase_id: UUID,
+        user_id: int,
+        *,
+        approve: bool,
+        act: ActDraft,
+        payment: PaymentDraft | None,
+    ) -> PurchaseRow | None:
+        """An owner found the money of an order that is paid outside, or did not; the first counts.
+
+        Returns:
+            The order as it is then: its `decided_by` is who was first. None for an unknown one, or
+            somebody else's.
+        """
+        try:
+            async with self._database.transaction() as connection:
+                if await purchases.decide(
+                    connection, purchase_id, user_id, act.actor, approve=approve
+                ):
+                    await admin_actions.act(connection, act)
+                    if payment is not None and approve:
+                        await payments.receive(connection, payment)
+                    if not approve:
+                        await outbox.news(connection, _rejected(purchase_id, user_id))
+        except RecordedBefore:
+            pass
+        async with self._database.read() as connection:
+            return await purchases.of_buyer(connection, purchase_id, user_id)
+
+    async def given_today(self) -> int:
+        """Seconds that the whole shop gave away within a day, by grants and trials."""
+        async with self._database.read() as connection:
+            return await records.given_today(connection)
 
     def open_link(self, credential: CredentialRow) -> str:
         """The link that the node gave for a credential."""
@@ -206,6 +348,85 @@ class NodePhases:
             return await credentials.generation(connection, uuid)
 
 
+class PaymentPhases:
+    """What the payment actors read and write."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def uncredited(self, older_than_s: float, limit: int) -> list[PaymentRow]:
+        """Charges that nobody decided about for so long, oldest first."""
+        async with self._database.read() as connection:
+            return await payments.uncredited(connection, older_than_s, limit)
+
+    async def held_too_long(self, after_s: float, limit: int) -> list[PaymentRow]:
+        """Money that has been kept aside for so long, oldest first."""
+        async with self._database.read() as connection:
+            return await payments.held_too_long(connection, after_s, limit)
+
+    async def refunds_due(self, limit: int) -> list[RefundOrder]:
+        """What a provider should be asked to give back now."""
+        async with self._database.read() as connection:
+            return await refunds.due(connection, limit)
+
+    async def begin_refund(self, order: RefundOrder, busy_for_s: float) -> bool:
+        """Count an attempt before it is made; False when there is nothing to give back."""
+        async with self._database.transaction() as connection:
+            return await refunds.begin(connection, order, busy_for_s)
+
+    async def postpone_refund(self, order: RefundOrder, after_s: float) -> None:
+        """Ask the provider again later."""
+        async with self._database.transaction() as connection:
+            await refunds.postpone(connection, order, after_s)
+
+    async def refund_by_hand(self, order: RefundOrder, alerts: Sequence[AlertDraft]) -> None:
+        """The provider is not asked any more: an owner has to give it back, and hears so once."""
+        async with self._database.transaction() as connection:
+            await refunds.by_hand(connection, order, alerts)
+
+    async def known(self, provider: str, ids: Sequence[str]) -> set[str]:
+        """Those of these charges that were recorded."""
+        async with self._database.read() as connection:
+            return await payments.known(connection, provider, ids)
+
+    async def returned(self, provider: str, ids: Sequence[str]) -> set[str]:
+        """Those of these charges that went back, or are on their way."""
+        async with self._database.read() as connection:
+            return await payments.returned(connection, provider, ids)
+
+    async def poller(self, provider: str) -> PollerRow:
+        """How far the provider's list was read."""
+        async with self._database.read() as connection:
+            return await pollers.read(connection, provider)
+
+    async def poll_succeeded(self, provider: str, cursor: str | None, repairs: int) -> None:
+        """The list was read, and `repairs` charges were found that no push had told."""
+        async with self._database.transaction() as connection:
+            await pollers.succeed(connection, provider, cursor, repairs)
+
+    async def close_expired(self) -> int:
+        """End orders whose invoices ran out an hour ago; how many."""
+        async with self._database.transaction() as connection:
+            return await purchases.close_expired(connection)
+
+    async def resume(self) -> None:
+        """At start: what a dead process left is due at once."""
+        async with self._database.transaction() as connection:
+            await refunds.resume(connection)
+
+
+class ExpiryPhases:
+    """What the expiry actor reads."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def due(self, limit: int) -> list[int]:
+        """Users whose time is over and none of whose money waits, longest over first."""
+        async with self._database.read() as connection:
+            return await subscriptions.lapsed(connection, limit)
+
+
 class NoticePhases:
     """What the notifier reads and writes."""
 
@@ -218,7 +439,9 @@ class NoticePhases:
         async with self._database.read() as connection:
             return await outbox.due(connection, limit)
 
-    async def news(self, row: OutboxRow) -> PurchaseNews | LinkNews | AlertNews | None:
+    async def news(
+        self, row: OutboxRow
+    ) -> PurchaseNews | LinkNews | PersonalNews | AlertNews | None:
         """The rows behind a message, as they are now; None when there is nothing left to tell."""
         async with self._database.read() as connection:
             if row.payload["notice"] == "alert":
@@ -228,6 +451,8 @@ class NoticePhases:
                 return None
             if row.payload["notice"] == "link":
                 return await self._link_news(connection, user)
+            if row.payload["notice"] == "news":
+                return await _personal_news(connection, user, row)
             return await _purchase_news(connection, user, UUID(row.payload["purchase_id"]))
 
     async def begin(self, row: OutboxRow, busy_for_s: float) -> bool:
@@ -252,6 +477,11 @@ class NoticePhases:
         """Tell it later."""
         async with self._database.transaction() as connection:
             await outbox.postpone(connection, row, after_s)
+
+    async def stumbled(self, row: OutboxRow, after_s: float) -> None:
+        """Telling it ended in a bug of ours; tell it later."""
+        async with self._database.transaction() as connection:
+            await outbox.stumbled(connection, row, after_s)
 
     async def cannot_reach(self, row: OutboxRow) -> None:
         """The user blocked the bot: everything for that user waits."""
@@ -291,6 +521,26 @@ class PostgresQueries:
         async with self._database.read() as connection:
             return await purchases.quote(connection, purchase_id)
 
+    async def purchase(self, purchase_id: UUID) -> PurchaseRow | None:
+        """An order."""
+        async with self._database.read() as connection:
+            return await purchases.read(connection, purchase_id)
+
+    async def payment_by_number(self, number: int) -> PaymentRow | None:
+        """A charge by what people call it."""
+        async with self._database.read() as connection:
+            return await payments.by_number(connection, number)
+
+    async def held_payments(self, limit: int) -> list[PaymentRow]:
+        """Money kept aside, oldest first."""
+        async with self._database.read() as connection:
+            return await payments.held(connection, limit)
+
+    async def story(self, user_id: int) -> list[StoryRow]:
+        """What became of a user, oldest first; of a very long story its end."""
+        async with self._database.read() as connection:
+            return await stories.story(connection, user_id)
+
     async def approve(self, purchase_id: UUID, query_id: str) -> bool:
         """Let a payment happen, unless another one of the same order is under way."""
         async with self._database.transaction() as connection:
@@ -313,16 +563,56 @@ async def announce_nodes(database: Database, node_ids: list[str]) -> dict[str, i
         return await nodes.forgotten(connection, node_ids)
 
 
-async def _record_of(connection: Connection, user_id: int) -> UserRecord:
-    subscription = await subscriptions.read(connection, user_id)
-    return UserRecord(
-        user=await users.read(connection, user_id),
-        subscription=subscription,
-        credentials=(
-            await credentials.of_subscription(connection, subscription.id) if subscription else ()
-        ),
-        open_purchases=await purchases.open_ones(connection, user_id),
-        now=await connection.fetchval(NOW),
+async def _order_of(connection: Connection, payment: PaymentRow) -> PurchaseRow | None:
+    if payment.purchase_id is None:
+        return None
+    return await purchases.read(connection, payment.purchase_id)
+
+
+async def _move_order(connection: Connection, payment: PaymentRow, status: PurchaseStatus) -> None:
+    if payment.purchase_id is not None:
+        await purchases.refund(connection, payment.purchase_id, status)
+        await outbox.purchase_news(connection, payment.purchase_id)
+
+
+async def _record_refund(connection: Connection, refund: Refund) -> None:
+    """The act first: the same one again has to be told apart from another one that came late."""
+    if refund.act is not None:
+        await admin_actions.act(connection, refund.act)
+    if refund.done:
+        await _note_refunded(connection, refund.payment, refund.reason)
+    else:
+        back = Disposition.REFUND_PENDING
+        if not await payments.give_back(connection, refund.payment, back, refund.reason):
+            raise RecordedBefore
+        await refunds.enqueue(connection, refund.payment)
+        await _move_order(connection, refund.payment, PurchaseStatus.REFUND_PENDING)
+    if refund.change is not None:
+        await access.change(connection, refund.change)
+
+
+async def _note_refunded(
+    connection: Connection, payment: PaymentRow, reason: str | None = None
+) -> None:
+    if not await payments.give_back(connection, payment, Disposition.REFUNDED, reason):
+        raise RecordedBefore
+    await refunds.done(connection, payment)
+    await _move_order(connection, payment, PurchaseStatus.REFUNDED)
+    told = NewsDraft(
+        dedupe_key=f"refunded:{payment.provider}:{payment.provider_payment_id}",
+        user_id=payment.user_id,
+        text_id="news-refunded",
+        arguments={"amount": payment.amount, "currency": payment.currency},
+    )
+    await outbox.news(connection, told)
+
+
+def _rejected(purchase_id: UUID, user_id: int) -> NewsDraft:
+    return NewsDraft(
+        dedupe_key=f"rejected:{purchase_id}",
+        user_id=user_id,
+        text_id="news-rejected",
+        arguments={},
     )
 
 
@@ -343,6 +633,15 @@ async def _alert_news(connection: Connection, row: OutboxRow) -> AlertNews:
     )
 
 
+async def _personal_news(connection: Connection, user: UserRow, row: OutboxRow) -> PersonalNews:
+    return PersonalNews(
+        user=user,
+        subscription=await subscriptions.read(connection, user.tg_id),
+        text_id=row.payload["text_id"],
+        arguments=row.payload["arguments"],
+    )
+
+
 async def _purchase_news(
     connection: Connection, user: UserRow, purchase_id: UUID
 ) -> PurchaseNews | None:
@@ -350,7 +649,7 @@ async def _purchase_news(
     if purchase is None:
         return None
     subscription = await subscriptions.read(connection, user.tg_id)
-    owned = await credentials.of_subscription(connection, subscription.id) if subscription else ()
+    owned = await credentials.of_user(connection, user.tg_id)
     return PurchaseNews(
         user=user,
         purchase=purchase,

@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from storage.database import Connection
+from storage.plain import legible
 from storage.rows import (
     PurchaseDraft,
     PurchaseRow,
@@ -15,7 +16,8 @@ from storage.rows import (
 )
 
 COLUMNS = """id, user_id, kind, plan_id, node_id, price, currency, period_s, provider, status,
-    operation_id, chat_id, message_id, invoice_expires_at, fulfilled_at, created_at"""
+    operation_id, chat_id, message_id, invoice_expires_at, fulfilled_at, created_at,
+    provider_invoice_id, pay_url, decided_by, decided_at"""
 
 CREATE = f"""
 INSERT INTO purchases (id, user_id, kind, plan_id, node_id, price, currency, period_s, provider,
@@ -33,9 +35,42 @@ REOPEN = """
 UPDATE purchases SET operation_id = $2
 WHERE id = $1 AND status IN ('created', 'awaiting_payment')
 """
-AWAIT_PAYMENT = """
-UPDATE purchases SET status = 'awaiting_payment' WHERE id = $1 AND user_id = $2
-    AND status = 'created'
+#: An invoice that is there stays, with its page: whoever made a second one pays the same order.
+RECORD_INVOICE = """
+UPDATE purchases SET status = 'awaiting_payment',
+    pay_url = CASE WHEN provider_invoice_id IS NULL THEN $4 ELSE pay_url END,
+    provider_invoice_id = coalesce(provider_invoice_id, $3)
+WHERE id = $1 AND user_id = $2 AND status IN ('created', 'awaiting_payment')
+"""
+CANCEL = """
+UPDATE purchases SET status = 'cancelled'
+WHERE id = $1 AND user_id = $2 AND status IN ('created', 'awaiting_payment')
+"""
+CLAIM = """
+UPDATE purchases SET status = 'awaiting_admin'
+WHERE id = $1 AND user_id = $2 AND provider = 'manual'
+    AND status IN ('created', 'awaiting_payment')
+RETURNING 1
+"""
+#: Approved, an order stays as it is until its money is credited.
+DECIDE = """
+UPDATE purchases SET decided_by = $3, decided_at = now(),
+    status = CASE WHEN $4 THEN status ELSE 'rejected' END
+WHERE id = $1 AND user_id = $2 AND provider = 'manual' AND decided_at IS NULL
+    AND (status = 'awaiting_admin' OR ($4 AND status IN ('created', 'awaiting_payment')))
+RETURNING 1
+"""
+#: An order that other money paid for stays paid, and is not refunded while more is on its way back.
+REFUND = """
+UPDATE purchases SET status = $2 WHERE id = $1 AND status NOT IN ($2, 'refunded')
+    AND NOT EXISTS (SELECT FROM payments WHERE purchase_id = $1
+        AND (disposition = 'credited' OR ($2 = 'refunded' AND disposition = 'refund_pending')))
+"""
+#: An hour is more than any provider needs to tell of a payment that came in time.
+CLOSE_EXPIRED = """
+UPDATE purchases SET status = 'expired'
+WHERE status IN ('created', 'awaiting_payment') AND decided_at IS NULL
+    AND invoice_expires_at < now() - interval '1 hour'
 """
 #: An order that is paid twice waits for access again, if access has ended since.
 PAY = """
@@ -98,9 +133,49 @@ async def reopen(connection: Connection, purchase_id: UUID, operation_id: str) -
     await connection.execute(REOPEN, purchase_id, operation_id)
 
 
-async def await_payment(connection: Connection, purchase_id: UUID, user_id: int) -> None:
+async def of_buyer(connection: Connection, purchase_id: UUID, user_id: int) -> PurchaseRow | None:
+    """An order of this user; None for an unknown one, or somebody else's."""
+    found = await read(connection, purchase_id)
+    return found if found is not None and found.user_id == user_id else None
+
+
+async def record_invoice(
+    connection: Connection,
+    purchase_id: UUID,
+    user_id: int,
+    provider_invoice_id: str | None,
+    pay_url: str | None,
+) -> None:
     """The invoice stands in the chat."""
-    await connection.execute(AWAIT_PAYMENT, purchase_id, user_id)
+    await connection.execute(RECORD_INVOICE, purchase_id, user_id, provider_invoice_id, pay_url)
+
+
+async def cancel(connection: Connection, purchase_id: UUID, user_id: int) -> None:
+    """Nothing is expected for an unpaid order any more."""
+    await connection.execute(CANCEL, purchase_id, user_id)
+
+
+async def claim(connection: Connection, purchase_id: UUID, user_id: int) -> bool:
+    """The buyer says that an order was paid outside; False when it does not wait for that."""
+    return await connection.fetchval(CLAIM, purchase_id, user_id) is not None
+
+
+async def decide(
+    connection: Connection, purchase_id: UUID, user_id: int, who: str, *, approve: bool
+) -> bool:
+    """An owner looked for the money; False when there is nothing left to decide."""
+    decided = await connection.fetchval(DECIDE, purchase_id, user_id, legible(who), approve)
+    return decided is not None
+
+
+async def refund(connection: Connection, purchase_id: UUID, status: PurchaseStatus) -> None:
+    """The order's money goes back, or is back; other money that paid it keeps it paid."""
+    await connection.execute(REFUND, purchase_id, status)
+
+
+async def close_expired(connection: Connection) -> int:
+    """End orders whose invoices cannot be paid any more; how many."""
+    return int((await connection.execute(CLOSE_EXPIRED)).split()[-1])
 
 
 async def pay(connection: Connection, purchase_id: UUID, kind: str, *, fulfilled: bool) -> None:
@@ -150,4 +225,8 @@ def purchase_row(record: Any) -> PurchaseRow:
         invoice_expires_at=record["invoice_expires_at"],
         fulfilled_at=record["fulfilled_at"],
         created_at=record["created_at"],
+        provider_invoice_id=record["provider_invoice_id"],
+        pay_url=record["pay_url"],
+        decided_by=record["decided_by"],
+        decided_at=record["decided_at"],
     )

@@ -16,6 +16,7 @@ RETURNING {COLUMNS}
 CHOOSE_LANGUAGE = "UPDATE users SET language = $2 WHERE tg_id = $1"
 READ = f"SELECT {COLUMNS} FROM users WHERE tg_id = $1"  # noqa: S608
 LANGUAGE = "SELECT language FROM users WHERE tg_id = $1"
+SET_STATUS = "UPDATE users SET status = $2 WHERE tg_id = $1 AND status <> $2"
 SET_REACHABLE = "UPDATE users SET reachable = $2 WHERE tg_id = $1 AND reachable <> $2"
 
 
@@ -44,6 +45,11 @@ async def language(connection: Connection, user_id: int) -> str | None:
 async def set_reachable(connection: Connection, user_id: int, *, reachable: bool) -> None:
     """Note whether messages arrive."""
     await connection.execute(SET_REACHABLE, user_id, reachable)
+
+
+async def set_status(connection: Connection, user_id: int, status: UserStatus) -> None:
+    """Sell to the user from now on, or not."""
+    await connection.execute(SET_STATUS, user_id, status)
 
 
 def user_row(record: Any) -> UserRow:

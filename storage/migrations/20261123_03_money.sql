@@ -32,6 +32,7 @@ ALTER TABLE outbox ADD COLUMN bugs integer NOT NULL DEFAULT 0;
 -- The same command of an owner is one act, however often it comes.
 ALTER TABLE admin_actions ADD COLUMN operation_id text
     CONSTRAINT admin_actions_operation_once UNIQUE;
+CREATE INDEX admin_actions_by_target ON admin_actions (target, id);
 
 -- How far each provider's list of charges was read, and what that found.
 CREATE TABLE pollers (
@@ -185,6 +186,7 @@ DROP TRIGGER purchases_moved ON purchases;
 DROP TRIGGER purchases_made ON purchases;
 DROP FUNCTION note_outbox, note_users, note_credentials, note_payments, note_purchases;
 DROP TABLE history, pollers;
+DROP INDEX admin_actions_by_target;
 ALTER TABLE admin_actions DROP COLUMN operation_id;
 ALTER TABLE outbox DROP COLUMN bugs;
 ALTER TABLE credentials DROP COLUMN origin;

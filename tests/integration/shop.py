@@ -27,12 +27,15 @@ MONTH_S = 30 * 86_400
 #: Every moment that the database remembers.
 MOMENTS = {
     "users": ("created_at",),
-    "purchases": ("invoice_expires_at", "fulfilled_at", "created_at"),
-    "payments": ("received_at",),
+    "purchases": ("invoice_expires_at", "fulfilled_at", "decided_at", "created_at"),
+    "payments": ("received_at", "settled_at", "refunded_at"),
     "subscriptions": ("expires_at", "created_at"),
     "ledger": ("expires_before", "expires_after", "at"),
     "credentials": ("first_applied_at", "next_at", "quarantined_at", "created_at"),
     "outbox": ("next_at", "created_at", "sent_at"),
+    "history": ("at",),
+    "admin_actions": ("at",),
+    "pollers": ("last_success_at",),
     "inbox": ("received_at", "next_at", "done_at", "quarantined_at"),
 }
 
@@ -94,7 +97,7 @@ class Shop:
             open_for_s=86_400,
         )
         await self.users.open_purchase(draft)
-        await self.users.await_payment(draft.id, user_id)
+        await self.users.record_invoice(draft.id, user_id, None, None)
         (created, *_) = (await self.users.load(user_id)).open_purchases
         return created
 
