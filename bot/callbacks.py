@@ -4,7 +4,6 @@ import secrets
 from enum import StrEnum
 from typing import Annotated, Literal
 from uuid import UUID
-from uuid import UUID
 
 from aiogram.filters.callback_data import CallbackData
 from pydantic import Field, StringConstraints
@@ -74,13 +73,6 @@ class NewLink(CallbackData, prefix="newlink"):
 
     leaked: bool
     operation_id: OperationId
-
-
-class OrderStep(CallbackData, prefix="order"):
-    """What became of an order that is paid outside. Any id may come: its owner is asked for."""
-
-    step: Literal["paid", "cancel"]
-    purchase_id: UUID
 
 
 class LanguageChosen(CallbackData, prefix="speak"):
