@@ -1,24 +1,36 @@
 """The shop's door to Telegram: all that needs a bot account, behind one object."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 import structlog
 from aiogram.exceptions import TelegramAPIError, TelegramNotFound, TelegramUnauthorizedError
 from aiogram.types import BotCommandScopeChat
 
+from actors.payments.messages import credit_of
 from actors.runtime.address import Address
+from actors.runtime.clock import epoch_now
 from bot.courier import TelegramCourier
 from bot.dispatcher import admin_commands, build_dispatcher, commands
 from bot.gateways.payload import PayloadSigner
-from bot.intake import BUG_TRIES, InboxWorker, TelegramIntake
+from bot.gateways.port import Gateway, PushGateway
+from bot.intake import (
+    BUG_TRIES,
+    NOTHING_TO_DO,
+    InboxWorker,
+    TelegramIntake,
+    UnknownSource,
+    WebhookIntake,
+)
 from bot.ports import Operations, Queries, UpdateInbox, Users
 from bot.session import make_bot
 from bot.texts import DEFAULT_LANGUAGE, LANGUAGES, Texts
+from bot.web.server import TelegramHook, WebActor, WebLimits
 from config.keys import MasterKeys
 from config.plans import Plans
-from config.settings import TelegramSection
+from config.settings import HttpSection, TelegramSection
 from storage.rows import InboxRow
 
 log = structlog.get_logger(__name__)
@@ -44,7 +56,15 @@ class TelegramDoor:
         keys: MasterKeys,
         weather: tuple[type[Exception], ...],
         operations: Operations,
+        gateways: Mapping[str, Gateway] | None = None,
+        http: HttpSection | None = None,
     ) -> None:
+        self._telegram = telegram
+        self._http = http or HttpSection()
+        self._users = users
+        self._pushes = {
+            name: one for name, one in (gateways or {}).items() if isinstance(one, PushGateway)
+        }
         self._bot = make_bot(telegram.token.get_secret_value(), guard, telegram.api_base)
         self._texts = Texts()
         self._plans = plans
@@ -60,6 +80,7 @@ class TelegramDoor:
             admins=telegram.admins,
             weather=weather,
             operations=operations,
+            gateways=gateways or {},
         )
 
     async def introduce(self) -> None:
@@ -98,16 +119,42 @@ class TelegramDoor:
         """Carries notices."""
         return TelegramCourier(self._bot, self._texts, self._plans)
 
-    def intake(self, worker: Address) -> TelegramIntake:
-        """Takes updates in; wakes `worker`."""
+    def intake(self, worker: Address) -> TelegramIntake | WebhookIntake:
+        """Takes updates in and wakes `worker`, or has Telegram send them to `web`."""
         allowed = self._dispatcher.resolve_used_update_types()
+        hook = self._hook()
+        if hook is not None and self._telegram.webhook_url is not None:
+            return WebhookIntake(self._bot, self._telegram.webhook_url, hook.secret, allowed)
         return TelegramIntake(self._bot, self._inbox, allowed, worker)
 
     def inbox_worker(self) -> InboxWorker:
         """Works on updates that were taken in."""
         return InboxWorker(self._inbox, self._dispatch)
 
+    def web(self, worker: Address) -> WebActor:
+        """Serves webhooks and health; wakes `worker`."""
+        return WebActor(
+            WebLimits(listen=self._http.listen, trusted_proxies=self._http.trusted_proxies),
+            self._inbox,
+            worker,
+            hook=self._hook(),
+            pushes=self._pushes,
+            epoch_now=epoch_now,
+        )
+
+    def _hook(self) -> TelegramHook | None:
+        url, secret = self._telegram.webhook_url, self._telegram.webhook_secret
+        if self._telegram.mode != "webhook" or url is None or secret is None:
+            return None
+        return TelegramHook(
+            path=urlsplit(url).path or "/",
+            secret=secret.get_secret_value(),
+            bot_id=self._telegram.bot_id,
+        )
+
     async def _dispatch(self, row: InboxRow) -> Any:
+        if not row.source.startswith("telegram:"):
+            return await self._credit(row)
         return await self._dispatcher.feed_raw_update(
             self._bot,
             json.loads(row.payload),
@@ -115,3 +162,13 @@ class TelegramDoor:
             operation_id=f"{row.source}:{row.source_id}",
             last_try=row.attempts + 1 >= BUG_TRIES,
         )
+
+    async def _credit(self, row: InboxRow) -> str | None:
+        """What a provider's push says was paid, credited; the same push again changes nothing."""
+        gateway = self._pushes.get(row.source)
+        if gateway is None:
+            raise UnknownSource(row.source)
+        charges = gateway.charges_in(row.payload)
+        for charge in charges:
+            await self._users.ask(charge.user_id, credit_of(row.source, charge))
+        return None if charges else NOTHING_TO_DO

@@ -37,6 +37,10 @@ log = structlog.get_logger(__name__)
 POLL_S = 25
 #: Waits between polls that fail, seconds: doubling from the first to the second.
 PAUSE_S = (0.5, 30.0)
+#: Telegram's own default of calls at once; the inbox puts them in order.
+MAX_CONNECTIONS = 40
+#: How long what nobody reads waits until it is looked at again, seconds.
+UNREAD_WAIT_S = 600.0
 #: Updates read from the inbox at once.
 BATCH = 100
 SCAN_INTERVAL_S = 1.0
@@ -47,6 +51,8 @@ BUG_TRIES = 3
 #: Answers that Telegram does not take are repeated for about four minutes.
 TELEGRAM_TRIES = 8
 LONGEST_WAIT_S = 60.0
+#: What is noted of a push from which nothing can be read that was paid.
+NOTHING_TO_DO = "nothing to do"
 #: Whom a letter names whose update no actor failed over.
 ITSELF = "inbox"
 WEATHER_WAIT_S = 1.0
@@ -82,7 +88,7 @@ class TelegramIntake(AsyncioActor):
                 log.critical("telegram_refuses_the_token")
                 raise
             except TelegramConflictError as conflict:
-                log.error("another_poller", reason=conflict.message)  # noqa: TRY400 - no bug
+                await self._conflict(conflict)
             except TelegramRetryAfter as limit:
                 pause = max(pause, limit.retry_after)
             except TelegramAPIError as outage:
@@ -91,6 +97,17 @@ class TelegramIntake(AsyncioActor):
                 log.warning("intake_waits", reason=str(outage))
             await self.clock.sleep(pause)
             pause = min(PAUSE_S[1], pause * 2)
+
+    async def _conflict(self, conflict: TelegramConflictError) -> None:
+        """A webhook of an earlier mode is taken away; another poller is only waited for."""
+        if "webhook" not in conflict.message.lower():
+            log.error("another_poller", reason=conflict.message)
+            return
+        log.warning("webhook_is_in_the_way", deleted=True)
+        try:
+            await self.bot.delete_webhook(drop_pending_updates=False)
+        except TelegramAPIError as outage:
+            log.warning("intake_waits", reason=type(outage).__name__)
 
     async def _take(self, offset: int | None) -> int | None:
         """One poll: the offset that acknowledges what was committed."""
@@ -101,6 +118,49 @@ class TelegramIntake(AsyncioActor):
         await self.inbox.accept([raw_update(self.bot.id, update) for update in updates])
         self.worker.wake()
         return max(int(update["update_id"]) for update in updates) + 1
+
+
+class WebhookIntake(AsyncioActor):
+    """Tells Telegram where updates go. At the end it stays so: what comes meanwhile is kept."""
+
+    def __init__(self, bot: Bot, url: str, secret: str, allowed_updates: list[str]) -> None:
+        super().__init__()
+        self.bot = bot
+        self.url = url
+        self.secret = secret
+        self.allowed_updates = allowed_updates
+
+    async def prepare(self) -> None:
+        """Tell it from now on, until Telegram has heard it."""
+        self.spawn(self._set(), "webhook")
+
+    async def _set(self) -> None:
+        pause = PAUSE_S[0]
+        while True:
+            try:
+                await self.bot.set_webhook(
+                    self.url,
+                    secret_token=self.secret,
+                    allowed_updates=self.allowed_updates,
+                    max_connections=MAX_CONNECTIONS,
+                    drop_pending_updates=False,
+                )
+            except TelegramUnauthorizedError:
+                log.critical("telegram_refuses_the_token")
+                raise
+            except TelegramRetryAfter as limit:
+                pause = max(pause, limit.retry_after)
+            except TelegramAPIError as outage:
+                log.warning("intake_waits", reason=type(outage).__name__)
+            else:
+                log.info("webhook_set")
+                return
+            await self.clock.sleep(pause)
+            pause = min(PAUSE_S[1], pause * 2)
+
+
+class UnknownSource(Exception):  # noqa: N818 - a provider that is switched off
+    """Nobody here reads what this sender sent. It waits until somebody does."""
 
 
 class InboxWorker(AsyncioActor):
@@ -185,27 +245,30 @@ class InboxWorker(AsyncioActor):
             del self._excused[row.seq]
             return True
         await self.inbox.begin(row)
-        error = await self._dispatched(row)
+        reply, error = await self._dispatched(row)
         try:
-            over = await self._recorded(row, error)
+            over = await self._recorded(row, reply, error)
         except self.weather:
-            if error is None or isinstance(error, (TelegramAPIError, *self.weather)):
+            if error is None or isinstance(error, (TelegramAPIError, UnknownSource, *self.weather)):
                 self._excused[row.seq] += 1
             raise
         if over:
             del self._excused[row.seq]
         return over
 
-    async def _recorded(self, row: InboxRow, error: Exception | None) -> bool:
+    async def _recorded(self, row: InboxRow, reply: str, error: Exception | None) -> bool:
         if error is not None:
             return await self._failed(row, error)
-        await self.inbox.done(row, "handled")
+        await self.inbox.done(row, reply)
         return True
 
     async def _failed(self, row: InboxRow, error: Exception) -> bool:
         if isinstance(error, self.weather):
             return await self._postpone(row, WEATHER_WAIT_S, str(error))
         match error:
+            case UnknownSource():
+                log.error("unknown_source", source=row.source, update=row.source_id)
+                return await self._postpone(row, UNREAD_WAIT_S, "unknown source")
             case TelegramRetryAfter(retry_after=wait_s):
                 return await self._postpone(row, wait_s, "flood limit")
             case TelegramAPIError():
@@ -215,16 +278,16 @@ class InboxWorker(AsyncioActor):
             case _:
                 return await self._again(row, error)
 
-    async def _dispatched(self, row: InboxRow) -> Exception | None:
+    async def _dispatched(self, row: InboxRow) -> tuple[str, Exception | None]:
         # An update's name stays the same however often it is worked on.
         story = correlation_id(row)
         current_context.set(MessageContext(correlation_id=story, operation_id=story))
         with structlog.contextvars.bound_contextvars(update=row.source_id, correlation_id=story):
             try:
-                await self.dispatch(row)
+                answer = await self.dispatch(row)
             except Exception as error:  # noqa: BLE001 - any bug may hide in a handler; none may block
-                return error
-        return None
+                return "", error
+        return (NOTHING_TO_DO if answer == NOTHING_TO_DO else "handled"), None
 
     async def _postpone(self, row: InboxRow, after_s: float, reason: str) -> bool:
         log.warning("update_postponed", update=row.source_id, reason=reason, after_s=after_s)

@@ -44,3 +44,8 @@ class LoopClock:
     async def sleep(self, delay_s: float) -> None:
         """See `Clock`."""
         await asyncio.sleep(delay_s)  # noqa: TID251 - the one place that really waits
+
+
+def epoch_now() -> float:
+    """Seconds since 1970, to judge how old a stranger's message is; entitlement never asks it."""
+    return time.time()  # noqa: TID251 - the one place that reads it

@@ -1,0 +1,1 @@
+"""The server that the outside reaches: webhooks and health."""
