@@ -43,6 +43,7 @@ class SupervisionPolicies(BaseModel):
     notifier: RestartPolicy
     provisioners: RestartPolicy
     users: UsersPolicy
+    workers: RestartPolicy
     door: RestartPolicy
 
 

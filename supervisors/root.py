@@ -5,14 +5,18 @@ root (rest_for_one)
   notifier (one_for_one)       notifier/telegram
   provisioners (one_for_one)   provisioner/<node> ...
   users (one_for_one)          users/00 .. users/15 (dynamic)   user/<telegram id> ...
-  door (one_for_one)           inbox, intake
+  workers (one_for_one)        expiry, payments, poller/<provider> ...
+  door (one_for_one)           inbox, web, intake
 """
 
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
+from actors.expiry.actor import EXPIRY
 from actors.notifier.actor import NOTIFIER
+from actors.payments.poller import POLLER
+from actors.payments.sweep import PAYMENTS
 from actors.provisioner.actor import PROVISIONER, ProvisionerActor
 from actors.runtime.actor import AsyncioActor, Surroundings
 from actors.runtime.address import Address, Directory
@@ -44,6 +48,7 @@ CHARTERS: Mapping[str, Charter] = {
         supervisors=("provisioners",), exceeded=Exceeded.KEEP_TRYING, scope=Scope.EACH
     ),
     "users": Charter(supervisors=PARTITIONS, exceeded=Exceeded.PARK, scope=Scope.EACH),
+    "workers": Charter(supervisors=("workers",), exceeded=Exceeded.KEEP_TRYING, scope=Scope.EACH),
     "door": Charter(supervisors=("door",), exceeded=Exceeded.ESCALATE, scope=Scope.TOGETHER),
 }
 
@@ -52,7 +57,8 @@ CHARTERS: Mapping[str, Charter] = {
 class Parts:
     """How to make each actor; what they need from outside is inside these functions.
 
-    `intake` is handed the address of the worker that it wakes.
+    `intake` and `web` are handed the address of the worker that they wake. Without `web` nothing
+    from outside comes in but what is asked for.
     """
 
     journal: Callable[[], AsyncioActor]
@@ -63,6 +69,10 @@ class Parts:
     user: Callable[[int], UserActor]
     inbox: Callable[[], AsyncioActor]
     intake: Callable[[Address], AsyncioActor]
+    expiry: Callable[[], AsyncioActor]
+    payments: Callable[[], AsyncioActor]
+    pollers: Mapping[str, Callable[[], AsyncioActor]]
+    web: Callable[[Address], AsyncioActor] | None = None
 
 
 class Tree:
@@ -90,6 +100,7 @@ class Tree:
                 self._branch("notifier", self._notifier()),
                 self._branch("provisioners", self._provisioners()),
                 self._branch("users", self._users()),
+                self._branch("workers", self._workers()),
                 self._branch("door", self._door()),
             ],
             self._spec("root"),
@@ -139,11 +150,27 @@ class Tree:
         named = zip(PARTITIONS, partitions.cells, strict=True)
         return [self._hosted(name, start(cells)) for name, cells in named]
 
+    def _workers(self) -> list[Hosted]:
+        """They ask users' actors, so those are there; whatever they miss is found a round later."""
+        children = [
+            self._listed(EXPIRY, self.parts.expiry),
+            self._listed(PAYMENTS, self.parts.payments),
+        ]
+        for provider, start in self.parts.pollers.items():
+            child = self._hosted(f"{POLLER}/{provider}", start)
+            self.directory.register(POLLER, child.address(self.surroundings.clock), provider)
+            children.append(child)
+        return children
+
     def _door(self) -> list[Hosted]:
         """Opens last and shuts first: the worker is there before anything is taken in."""
         inbox = self._hosted("inbox", self.parts.inbox)
         worker = inbox.address(self.surroundings.clock)
-        return [inbox, self._hosted("intake", lambda: self.parts.intake(worker))]
+        intake = self._hosted("intake", lambda: self.parts.intake(worker))
+        web = self.parts.web
+        if web is None:
+            return [inbox, intake]
+        return [inbox, self._hosted("web", lambda: web(worker)), intake]
 
     def _branch(self, name: str, children: list[Hosted]) -> Hosted:
         # The partitions are parts of the program like the branches; `users` is for the users.

@@ -2,14 +2,17 @@
 
 import random
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
 import structlog
 
+from actors.expiry.actor import ExpiryActor
 from actors.notifier.actor import NotifierActor
+from actors.payments.poller import PollerActor
+from actors.payments.sweep import SweepActor
 from actors.provisioner.actor import ProvisionerActor, ProvisionerLimits
 from actors.provisioner.decisions import RetryLimits
 from actors.runtime.actor import Surroundings
@@ -19,7 +22,12 @@ from actors.runtime.messages import Request
 from actors.runtime.replies import Unavailable
 from actors.user import messages as user_messages
 from actors.user.actor import USER, UserActor
+from actors.user.decisions.catalogue import Catalogue
 from bot.door import TelegramDoor
+from bot.gateways.payload import PayloadSigner
+from bot.gateways.port import Gateway
+from bot.gateways.registry import close_gateways, gateways, terms_of
+from bot.session import make_bot
 from config.keys import MasterKeys, master_keys
 from config.plans import load_plans
 from config.settings import NodeEntry, ProvisionerSection, Settings
@@ -33,8 +41,10 @@ from storage.links import LinkCipher
 from storage.migrate import apply_migrations
 from storage.operations import OperatorRecords
 from storage.phases import (
+    ExpiryPhases,
     NodePhases,
     NoticePhases,
+    PaymentPhases,
     PostgresQueries,
     UserPhases,
     announce_nodes,
@@ -49,8 +59,9 @@ from xray_api.client.client import NodeClient
 
 log = structlog.get_logger(__name__)
 
-#: More than all that works at once holds: 8 users' updates, 8 node calls, 8 messages.
-CONNECTIONS = 24
+#: More than all that works at once holds: 8 users' updates, 8 node calls, 8 messages; 8 each of
+#: expiries, credits, refunds and held payments; 8 of a poller; and the operators' few.
+CONNECTIONS = 48
 
 Reply = TypeVar("Reply")
 
@@ -114,6 +125,7 @@ async def wire(settings: Settings) -> AsyncIterator[Backend]:
                 if isinstance(found, type) and issubclass(found, Request)
             },
         )
+        ways = await _gateways(settings, keys, stack)
         door = TelegramDoor(
             settings.telegram,
             guard=refuse_in_transaction,
@@ -125,11 +137,20 @@ async def wire(settings: Settings) -> AsyncIterator[Backend]:
             keys=keys,
             weather=(Unavailable, StorageUnavailable),
             operations=operations,
+            gateways=ways,
+            http=settings.http,
         )
         stack.push_async_callback(door.close)
         cipher = LinkCipher(keys)
         notices = NoticePhases(database, cipher)
         users = UserPhases(database, cipher)
+        payments = PaymentPhases(database)
+        catalogue = Catalogue(
+            plans=plans,
+            nodes=tuple(node_ids),
+            terms=terms_of(ways),
+            owners=settings.telegram.admins,
+        )
         parts = Parts(
             journal=lambda: JournalActor(journal, records),
             policies=lambda: PolicyActor(board, records, journal),
@@ -141,9 +162,19 @@ async def wire(settings: Settings) -> AsyncIterator[Backend]:
                 )
                 for node in settings.nodes
             },
-            user=lambda user_id: UserActor(user_id, users, plans, node_ids, directory),
+            user=lambda user_id: UserActor(user_id, users, catalogue, directory),
             inbox=door.inbox_worker,
             intake=door.intake,
+            expiry=lambda: ExpiryActor(ExpiryPhases(database), directory),
+            payments=lambda: SweepActor(
+                ways, payments, directory, settings.telegram.admins, source
+            ),
+            pollers={
+                name: _poller(gateway, payments, directory, source)
+                for name, gateway in ways.items()
+                if gateway.terms.lists_charges
+            },
+            web=door.web,
         )
         tree = Tree(parts, board, directory, surroundings, source)
         journal.wake = directory.find(JOURNAL).wake
@@ -159,6 +190,24 @@ async def _database(settings: Settings, keys: MasterKeys, stack: AsyncExitStack)
     await claim_database(database, settings.telegram.bot_id, keys.fingerprints())
     await database.take_over(uuid.uuid4())
     return database
+
+
+async def _gateways(
+    settings: Settings, keys: MasterKeys, stack: AsyncExitStack
+) -> Mapping[str, Gateway]:
+    """The ways to pay, over a bot of their own: what they wait for holds up no chat."""
+    token = settings.telegram.token.get_secret_value()
+    bot = make_bot(token, refuse_in_transaction, settings.telegram.api_base)
+    stack.push_async_callback(bot.session.close)
+    ways = gateways(settings, bot, PayloadSigner(keys), refuse_in_transaction)
+    stack.push_async_callback(close_gateways, ways)
+    return ways
+
+
+def _poller(
+    gateway: Gateway, phases: PaymentPhases, directory: Directory, source: random.Random
+) -> Callable[[], PollerActor]:
+    return lambda: PollerActor(gateway, phases, directory, source)
 
 
 def _client(node: NodeEntry, stack: AsyncExitStack) -> NodeClient:

@@ -43,10 +43,11 @@ def parts(**changes: Any) -> Parts:
     """What `start_tree` is made of: puppets, but for what the test brings."""
     puppets: dict[str, Any] = {
         "provisioners": {"n1": Puppet},
+        "pollers": {"stars": Puppet},
         "user": lambda _: Puppet(),
         "intake": lambda _: Puppet(),
     }
-    alike = ("journal", "policies", "control", "notifier", "inbox")
+    alike = ("journal", "policies", "control", "notifier", "inbox", "expiry", "payments")
     return Parts(**(dict.fromkeys(alike, Puppet) | puppets | changes))
 
 

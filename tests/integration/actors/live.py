@@ -33,7 +33,7 @@ OWNER = 1000
 ANNA, BORIS = 1001, 1002
 #: Of the tests' `keys`.
 MASTER = "a master secret for tests, long enough"
-SECTIONS = ("root", "operators", "notifier", "provisioners", "users", "door")
+SECTIONS = ("root", "operators", "notifier", "provisioners", "users", "workers", "door")
 
 SETTINGS = """
 data_dir = "{folder}"

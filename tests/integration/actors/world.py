@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 
 import structlog
 
+from actors.expiry.actor import ExpiryActor
 from actors.notifier.actor import NotifierActor
 from actors.notifier.ports import (
     Carried,
@@ -20,6 +21,7 @@ from actors.notifier.ports import (
     Progress,
     PurchaseProgress,
 )
+from actors.payments.sweep import SweepActor
 from actors.provisioner.actor import ProvisionerActor, ProvisionerLimits
 from actors.provisioner.decisions import RetryLimits
 from actors.runtime.actor import AsyncioActor, Surroundings
@@ -27,6 +29,7 @@ from actors.runtime.address import Directory
 from actors.runtime.clock import LoopClock, Timer
 from actors.runtime.messages import Request
 from actors.user.actor import USER, UserActor
+from actors.user.decisions.catalogue import Catalogue
 from actors.user.messages import (
     CreditPayment,
     CreditPaymentOutcome,
@@ -35,11 +38,19 @@ from actors.user.messages import (
     OpenPurchase,
 )
 from config.plans import Plan, Plans, Title
+from config.providers import Terms
 from config.supervision import SupervisionPolicies
 from storage.database import Database, refuse_in_transaction
 from storage.errors import StorageUnavailable
 from storage.links import LinkCipher
-from storage.phases import NodePhases, NoticePhases, UserPhases, announce_nodes
+from storage.phases import (
+    ExpiryPhases,
+    NodePhases,
+    NoticePhases,
+    PaymentPhases,
+    UserPhases,
+    announce_nodes,
+)
 from supervisors.engine.snapshot import find
 from supervisors.engine.supervisor import Supervisor
 from supervisors.operators.policies import PolicyBoard
@@ -58,6 +69,8 @@ PLANS = Plans(
         Plan(id="week", title=Title(en="Week", ru="Неделя"), period_s=604_800, price_stars=50),
     )
 )
+
+STARS = Terms(provider="stars", currency="XTR")
 
 #: Restarts are quick and unlimited: no test waits for a back-off.
 POLICY = {
@@ -197,7 +210,11 @@ class World:
         due = await self.ask(
             user_id,
             OpenPurchase(
-                operation_id=operation_id, plan_id=plan_id, language="en", chat_id=user_id
+                operation_id=operation_id,
+                plan_id=plan_id,
+                language="en",
+                chat_id=user_id,
+                provider="stars",
             ),
         )
         assert isinstance(due, InvoiceDue)
@@ -317,6 +334,8 @@ async def running(
     await announce_nodes(database, [NODE])
     directory, source = Directory(), random.Random(7)  # noqa: S311 - the same in every run
     node, courier = FakeNodeClient(guard=refuse_in_transaction), FakeCourier()
+    catalogue = Catalogue(plans=PLANS, nodes=(NODE,), terms={"stars": STARS})
+    payments = PaymentPhases(database)
     parts: dict[str, Any] = {
         "notifier": lambda: NotifierActor(courier, NoticePhases(database, cipher), source),
         "provisioners": {
@@ -325,13 +344,16 @@ async def running(
             )
         },
         "user": lambda user_id: UserActor(
-            user_id, UserPhases(database, cipher), PLANS, [NODE], directory
+            user_id, UserPhases(database, cipher), catalogue, directory
         ),
         "journal": Idle,
         "policies": Idle,
         "control": Idle,
         "inbox": Idle,
         "intake": lambda _: Idle(),
+        "expiry": lambda: ExpiryActor(ExpiryPhases(database), directory),
+        "payments": lambda: SweepActor({}, payments, directory, (), source),
+        "pollers": {},
     }
     surroundings = Surroundings(clock=QuickClock(), weather=(StorageUnavailable,))
     board = PolicyBoard(POLICIES)
