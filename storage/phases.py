@@ -102,6 +102,16 @@ class UserPhases:
         async with self._database.transaction() as connection:
             await purchases.reopen(connection, purchase_id, operation_id)
 
+    async def purchase(self, purchase_id: UUID) -> PurchaseRow | None:
+        """An order, whoever's it is."""
+        async with self._database.read() as connection:
+            return await purchases.read(connection, purchase_id)
+
+    async def alert(self, alerts: Sequence[AlertDraft]) -> None:
+        """Tell owners of what changed nothing else."""
+        async with self._database.transaction() as connection:
+            await outbox.alert(connection, alerts)
+
     async def record_invoice(
         self,
         purchase_id: UUID,

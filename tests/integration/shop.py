@@ -3,7 +3,11 @@
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
-from actors.user.decisions import decide_credit
+from actors.user.decisions.catalogue import Catalogue, Fresh
+from actors.user.decisions.money import decide_credit
+from config.money import STARS
+from config.plans import Plan, Plans, Title
+from config.providers import Terms
 from storage.database import Database
 from storage.links import LinkCipher
 from storage.phases import NodePhases, NoticePhases, UserPhases, announce_nodes
@@ -23,6 +27,20 @@ from tests.integration.database_fixtures import Rows
 BUYER = 77
 NODE = "node-1"
 MONTH_S = 30 * 86_400
+
+#: What the tests' shop sells, as decisions see it.
+CATALOGUE = Catalogue(
+    plans=Plans(
+        plans=(
+            Plan(
+                id="month", title=Title(en="Month", ru="Месяц"), period_s=MONTH_S, price_stars=150
+            ),
+        )
+    ),
+    nodes=(NODE,),
+    terms={"stars": Terms(provider="stars", currency=STARS)},
+    owners=(1000,),
+)
 
 #: Every moment that the database remembers.
 MOMENTS = {
@@ -122,7 +140,7 @@ class Shop:
         """The credit of a charge, decided and not recorded."""
         record = await self.users.load(purchase.user_id)
         credit = decide_credit(
-            record, payment, purchase, [purchase.node_id], fresh=uuid4(), fresh_subscription=uuid4()
+            record, payment, purchase, CATALOGUE, Fresh(uuid=uuid4(), subscription=uuid4())
         )
         assert isinstance(credit, Credit)
         return credit
