@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import structlog
+from aiogram import Bot
 from aiogram.exceptions import TelegramAPIError, TelegramNotFound, TelegramUnauthorizedError
 from aiogram.types import BotCommandScopeChat
 
@@ -58,6 +59,7 @@ class TelegramDoor:
         operations: Operations,
         gateways: Mapping[str, Gateway] | None = None,
         http: HttpSection | None = None,
+        bot: Bot | None = None,
     ) -> None:
         self._telegram = telegram
         self._http = http or HttpSection()
@@ -65,7 +67,7 @@ class TelegramDoor:
         self._pushes = {
             name: one for name, one in (gateways or {}).items() if isinstance(one, PushGateway)
         }
-        self._bot = make_bot(telegram.token.get_secret_value(), guard, telegram.api_base)
+        self._bot = bot or make_bot(telegram.token.get_secret_value(), guard, telegram.api_base)
         self._texts = Texts()
         self._plans = plans
         self._admins = telegram.admins
