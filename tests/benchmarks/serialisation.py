@@ -24,9 +24,10 @@ from pydantic import SecretStr
 
 from actors.notifier.actor import NOTIFIER
 from actors.provisioner.actor import PROVISIONER
-from actors.runtime.actor import AsyncioActor, Surroundings
+from actors.runtime.actor import AsyncioActor, Post, Surroundings
 from actors.runtime.address import Address, Directory
 from actors.runtime.clock import LoopClock
+from actors.runtime.mailbox import Mailbox
 from actors.runtime.messages import Request
 from actors.user.actor import UserActor
 from actors.user.decisions.catalogue import Catalogue
@@ -122,14 +123,21 @@ class Family:
     async def open(self) -> "Family":
         """Take messages."""
         for number, supervisor in enumerate(self.supervisors):
-            supervisor.begin_life(f"bench/{number}")
+            supervisor.take_post(
+                Post(
+                    name=f"bench/{number:02}",
+                    mailbox=Mailbox(f"bench/{number:02}", 1_000),
+                    surroundings=supervisor.surroundings,
+                    ended=lambda *_: None,
+                )
+            )
             await supervisor.started
         return self
 
     async def close(self) -> None:
         """Stop everybody."""
         for supervisor in self.supervisors:
-            supervisor.stop()
+            supervisor.hurry()
             await supervisor.wait_ended()
 
     def address(self, user_id: int) -> Address:
