@@ -1,15 +1,19 @@
 """Puts the routers together, fresh at each call, and hands their handlers the collaborators."""
 
+from collections.abc import Mapping
+
 from aiogram import Dispatcher, F, Router
 from aiogram.enums import ChatType
 from aiogram.types import BotCommand
 
 from actors.runtime.replies import Unavailable
 from bot.gateways.payload import PayloadSigner
+from bot.gateways.port import Gateway
 from bot.middlewares import LanguageMiddleware, ScreenMiddleware
 from bot.ports import Operations, Queries, Users
 from bot.routers.admin.supervision import supervision_router
 from bot.routers.errors import errors_router
+from bot.routers.user.access import access_router
 from bot.routers.user.buy import buy_router
 from bot.routers.user.info import info_router
 from bot.routers.user.link import link_router
@@ -23,7 +27,22 @@ from config.plans import Plans
 #: Shown in the menu of the chat, in this order.
 COMMANDS = ("start", "buy", "link", "help", "language", "terms", "paysupport")
 #: In the menus of owners, after those.
-ADMIN_COMMANDS = ("actors", "actor", "policy", "dl")
+ADMIN_COMMANDS = (
+    "why",
+    "held",
+    "grant",
+    "revoke",
+    "restore",
+    "ban",
+    "unban",
+    "refund",
+    "refunded",
+    "credit",
+    "actors",
+    "actor",
+    "policy",
+    "dl",
+)
 
 
 def build_dispatcher(  # noqa: PLR0913 - a collaborator each
@@ -34,6 +53,7 @@ def build_dispatcher(  # noqa: PLR0913 - a collaborator each
     nodes: frozenset[str],
     texts: Texts,
     signer: PayloadSigner,
+    gateways: Mapping[str, Gateway],
     admins: tuple[int, ...],
     weather: tuple[type[Exception], ...] = (Unavailable,),
     operations: Operations | None = None,
@@ -50,6 +70,7 @@ def build_dispatcher(  # noqa: PLR0913 - a collaborator each
         nodes: ids of the nodes that buyers may be put on.
         texts: what the bot says.
         signer: signs invoices, and knows them again.
+        gateways: ways to pay, by the names of their terms, in the order shown.
         admins: ids of the owners; they get questions about payments.
         weather: what `users`, `queries` and `operations` raise during an outage.
         operations: what owners see and do from the chat; None: nothing.
@@ -64,14 +85,16 @@ def build_dispatcher(  # noqa: PLR0913 - a collaborator each
         nodes=nodes,
         texts=texts,
         signer=signer,
+        gateways=gateways,
+        currencies=tuple(gateway.terms.currency for gateway in gateways.values()),
         admins=admins,
         unanswered=unanswered,
         operations=operations,
     )
     _add_middlewares(dispatcher, LanguageMiddleware(queries, texts, unanswered), texts)
     private = _private_chats()
-    if operations is not None:
-        private.include_router(supervision_router(admins, unanswered))
+    of_owners = supervision_router(admins, unanswered, operations=operations is not None)
+    private.include_router(of_owners)
     private.include_router(unknown_router())
     dispatcher.include_routers(errors_router(weather), pay_router(), presence_router(), private)
     return dispatcher
@@ -114,6 +137,7 @@ def _private_chats() -> Router:
     router.include_routers(
         start_router(),
         buy_router(),
+        access_router(),
         link_router(),
         settings_router(),
         info_router(),

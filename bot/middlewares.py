@@ -6,6 +6,7 @@ from typing import Any
 
 import structlog
 from aiogram import BaseMiddleware, Bot
+from aiogram.enums import ChatType
 from aiogram.exceptions import TelegramNetworkError, TelegramRetryAfter, TelegramServerError
 from aiogram.types import CallbackQuery, Message, TelegramObject, User
 
@@ -86,11 +87,16 @@ class OperatorMiddleware(BaseMiddleware):
     the second time, undoing a change would bring back what the first one made.
     """
 
-    def __init__(self, unanswered: tuple[type[Exception], ...]) -> None:
+    def __init__(self, admins: tuple[int, ...], unanswered: tuple[type[Exception], ...]) -> None:
+        self._admins = admins
         self._unanswered = unanswered
 
     async def __call__(self, handler: Handler, event: TelegramObject, data: dict[str, Any]) -> None:
         """Handle; what was tapped stays as it is when nothing came of it."""
+        # The filters of the router say the same: one of the two may be broken by a change.
+        if not _by_owner(event, self._admins):
+            log.warning("operator_refused", user=getattr(data.get("event_from_user"), "id", None))
+            return
         try:
             await self._answered(handler, event, data)
         except UNHEARD as lost:
@@ -109,6 +115,18 @@ class OperatorMiddleware(BaseMiddleware):
         except self._unanswered:
             reply = Reply(text_id="operator-not-now")
         await screen.below().show(reply)
+
+
+def _by_owner(event: TelegramObject, admins: tuple[int, ...]) -> bool:
+    """Whether an owner says so with their own words, in their own chat."""
+    if isinstance(event, CallbackQuery):
+        holder = event.message
+        private = holder is not None and holder.chat.type == ChatType.PRIVATE
+        return private and event.from_user.id in admins
+    if not isinstance(event, Message) or event.from_user is None:
+        return False
+    own = event.forward_origin is None and event.sender_chat is None
+    return own and event.chat.type == ChatType.PRIVATE and event.from_user.id in admins
 
 
 def _editable(event: TelegramObject, data: dict[str, Any]) -> int | None:

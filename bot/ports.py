@@ -13,8 +13,11 @@ from storage.rows import (
     EventRow,
     InboxRow,
     LetterDraft,
+    PaymentRow,
+    PurchaseRow,
     QuoteRow,
     SettingChangeRow,
+    StoryRow,
 )
 
 Reply = TypeVar("Reply")
@@ -53,6 +56,22 @@ class Queries(Protocol):
 
     async def reachable(self, user_id: int, *, reachable: bool) -> None:
         """Note that a user blocked the bot, or came back."""
+        ...
+
+    async def payment_by_number(self, number: int) -> PaymentRow | None:
+        """The payment that people call by this number."""
+        ...
+
+    async def purchase(self, purchase_id: UUID) -> PurchaseRow | None:
+        """An order, whoever's it is: for owners only."""
+        ...
+
+    async def held_payments(self, limit: int) -> list[PaymentRow]:
+        """Money that waits for an owner's decision."""
+        ...
+
+    async def story(self, user_id: int) -> list[StoryRow]:
+        """What became of a user, oldest first."""
         ...
 
 

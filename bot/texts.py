@@ -13,6 +13,7 @@ from pathlib import Path
 from fluent.runtime import FluentBundle, FluentResource
 from fluent.syntax.ast import Junk, Message
 
+from config.money import in_words
 from config.plans import Title
 
 LANGUAGES = ("en", "ru")
@@ -98,7 +99,15 @@ class Texts:
             case Title():
                 return value.of(language)
             case Price():
-                return self.get("price", language, amount=value.amount, currency=value.currency)
+                return self._price(value, language)
+
+    def _price(self, price: Price, language: str) -> str:
+        words = in_words(price.amount, price.currency)
+        # A whole number gets the marks of its thousands from Fluent.
+        amount: Value = int(words) if words.isdigit() else words
+        if language == "ru" and isinstance(amount, str):
+            amount = amount.replace(".", ",")
+        return self.get("price", language, amount=amount, currency=price.currency)
 
     def _moment(self, moment: datetime, language: str) -> str:
         day, year = str(moment.day), str(moment.year)  # as text: 2026, not 2,026

@@ -1,8 +1,15 @@
-"""What owners are told at once."""
+"""What owners are told at once, and the buttons where they can act."""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
 
 from actors.notifier.ports import OwnerAlert
+from bot.callbacks import OrderDecided, PaymentDecided, PaymentDecision
+from bot.keyboards import Button, Keyboard
 from bot.replies import Reply
 from bot.reports.fitting import one_line
+from bot.texts import Price, Value
 
 #: Every alert and what its text has places for. More arguments are no harm.
 ALERTS: dict[str, frozenset[str]] = {
@@ -13,19 +20,83 @@ ALERTS: dict[str, frozenset[str]] = {
     "alert-set-aside": frozenset({"actor", "message", "attempts"}),
     "alert-loop-blocked": frozenset({"actor", "for_s"}),
     "alert-policy-reverted": frozenset({"key", "old", "new"}),
+    "alert-manual-payment": frozenset({"purchase_id", "user_id", "plan", "price"}),
+    "alert-payment-held": frozenset({"number", "user_id", "price", "provider", "reason"}),
+    "alert-refund-by-hand": frozenset({"number", "price", "provider", "user_id", "reason"}),
+    "alert-refund-stuck": frozenset({"number"}),
+    "alert-run-away": frozenset({"bound", "user_id", "limit_s"}),
+    "alert-payment-odd": frozenset({"number", "user_id", "flag"}),
 }
+#: What owners can do at once about a payment.
+WAYS: Mapping[str, tuple[PaymentDecision, ...]] = {
+    "alert-payment-held": (PaymentDecision.CREDIT, PaymentDecision.REFUND),
+    "alert-payment-odd": (PaymentDecision.REFUND,),
+    "alert-refund-by-hand": (PaymentDecision.DONE,),
+}
+#: Numbers that are names: their digits stand together.
+NAMES = frozenset({"number", "user_id"})
 LONGEST_ARGUMENT = 300
 
 
 def alert(notice: OwnerAlert) -> Reply:
     """An alert's text; one of another release is told as it came rather than not at all."""
-    values = {
-        name: value if type(value) is int else one_line(str(value), LONGEST_ARGUMENT)
-        for name, value in notice.arguments.items()
-    }
+    values = {name: _value(name, value) for name, value in notice.arguments.items()}
+    if {"amount", "currency"} <= notice.arguments.keys():
+        values["price"] = _price(notice.arguments)
     places = ALERTS.get(notice.text_id)
     if places is not None and places <= values.keys():
-        return Reply(text_id=notice.text_id, values=values)
-    listed = ", ".join(f"{name} = {value}" for name, value in values.items())
+        keyboard = _ways(notice.text_id, notice.arguments)
+        return Reply(text_id=notice.text_id, values=values, keyboard=keyboard)
+    listed = ", ".join(f"{name} = {_value(name, v)}" for name, v in notice.arguments.items())
     what = one_line(notice.text_id, LONGEST_ARGUMENT)
     return Reply(text_id="alert-other", values={"what": what, "arguments": one_line(listed, 2_000)})
+
+
+def payment_buttons(number: int, decisions: tuple[PaymentDecision, ...]) -> Keyboard:
+    """In rows of their own: money moves, and fingers slip."""
+    return tuple(
+        (
+            Button(
+                text_id=f"button-money-{decision}",
+                callback=PaymentDecided(decision=decision, number=number),
+                values={"number": str(number)},
+            ),
+        )
+        for decision in decisions
+    )
+
+
+def _value(name: str, value: Any) -> Value:
+    if type(value) is int and name not in NAMES:
+        return value
+    return one_line(str(value), LONGEST_ARGUMENT)
+
+
+def _price(arguments: Mapping[str, Any]) -> Value:
+    amount, currency = arguments["amount"], arguments["currency"]
+    if type(amount) is int and isinstance(currency, str):
+        return Price(amount=amount, currency=one_line(currency, 10))
+    return one_line(f"{amount} {currency}", LONGEST_ARGUMENT)
+
+
+def _ways(text_id: str, arguments: Mapping[str, Any]) -> Keyboard:
+    """Buttons; none where another release's arguments name nothing that one could be for."""
+    if text_id == "alert-manual-payment":
+        return _order_ways(str(arguments.get("purchase_id")))
+    number = arguments.get("number")
+    if type(number) is not int or not 0 < number < 2**63:
+        return ()
+    return payment_buttons(number, WAYS.get(text_id, ()))
+
+
+def _order_ways(purchase_id: str) -> Keyboard:
+    try:
+        order = UUID(purchase_id)
+    except ValueError:
+        return ()
+    approve = OrderDecided(decision="approve", purchase_id=order)
+    reject = OrderDecided(decision="reject", purchase_id=order)
+    return (
+        (Button(text_id="button-approve", callback=approve),),
+        (Button(text_id="button-reject", callback=reject),),
+    )

@@ -3,7 +3,7 @@
 card-none =
     👋 Hi, <b>{ $name }</b>!
 
-    Private internet access in three steps: choose a plan, pay with Telegram Stars, open your link in an app.
+    Private internet access in three steps: choose a plan, pay, open your link in an app.
 
     You have no access yet.
 card-activating =
@@ -20,6 +20,10 @@ card-expired =
     Your access ended on { $until }.
 
     Extend it, and the link you have works again.
+card-banned =
+    We have closed your access and sell you nothing at the moment.
+
+    If you think this is a mistake, write to us: /paysupport
 card-suspended =
     Your access is paused.
 

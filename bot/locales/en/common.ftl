@@ -44,6 +44,23 @@ button-language = Language
 button-english = English
 button-russian = Русский
 button-back = ‹ Back
+button-way = { $way ->
+    [stars] Telegram Stars
+    [crypto_pay] Crypto Pay
+    [cryptopay] Crypto Pay
+    [card] Bank card
+    [manual] Transfer
+   *[other] { $way }
+} · { $price }
+button-pay = Pay { $price }
+button-have-paid = ✓ I have paid
+button-cancel-order = Cancel
+button-try = 🎁 Try { $time } for free
+button-new-link = New link
+button-lost = I lost it, or have a new device
+button-leaked = Somebody else has it: stop it now
+button-renew = Extend
+button-card = My access
 
 # Lines over the chat after a tap: 200 characters at most
 

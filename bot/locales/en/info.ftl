@@ -27,7 +27,9 @@ terms =
 
     The link is for you. Please do nothing through it that the law forbids; access used for that may be paused.
 
-    If we cannot give you what you paid for, your Stars are returned. For anything about a payment: /paysupport. Telegram's own support cannot help with purchases made here.
+    If we cannot give you what you paid for, your money goes back the way it came, and access that was bought with it ends. Money that fits no order is never kept silently: a person looks and either gives you access or returns it.
+
+    Stars are charged by Telegram; other ways to pay by their own providers. For anything about a payment: /paysupport. Telegram's own support cannot help with purchases made here.
 
 # Help with a payment
 

@@ -17,3 +17,18 @@ link-ended =
     Your access has ended.
 
     Extend it, and the link you have works again.
+
+# A new link
+
+new-link =
+    Why do you need a new link?
+
+    If you lost it or have a new device, the old link works until the new one does. If somebody else has it, the old one stops at once.
+reissue-started =
+    ⏳ A new link is being made and comes here by itself.
+
+    Until it works, the old one does.
+reissue-leaked =
+    ⏳ The old link is being stopped. A new one is being made and comes here by itself.
+reissue-under-way = ⏳ A new link is being made already. It comes here by itself.
+reissue-too-often = New links a day: { $count } at most. Please come back tomorrow, or write to us: /paysupport

@@ -3,7 +3,7 @@
 plans =
     Choose a plan.
 
-    You pay with Telegram Stars, and your time starts when your access works.
+    Your time starts when your access works.
 plan-not-sold =
     This plan is not for sale right now.
 
@@ -64,3 +64,73 @@ progress-held =
     … It needs a look by a person
 
     Your money is safe. We will either give you access or return it. Questions: /paysupport
+
+# Refunds, in the same live message
+
+progress-refunding =
+    <b>{ $plan }</b>
+
+    ✓ Paid { $price }
+    … Your money is on its way back
+progress-refunded =
+    <b>{ $plan }</b>
+
+    ✓ { $price } went back to you
+progress-rejected =
+    <b>{ $plan }</b>
+
+    ✗ We did not find a payment of { $price }
+
+    If you did pay, write to us: /paysupport
+
+# Ways to pay
+
+ways =
+    <b>{ $plan }</b>
+
+    How would you like to pay?
+way-not-answering =
+    <b>{ $plan }</b>
+
+    This way to pay does not answer just now. Nothing was charged; please take another.
+no-way-answers =
+    <b>{ $plan }</b>
+
+    Paying does not work just now. Nothing was charged; please try again in a minute.
+pay-page =
+    <b>{ $plan }</b>
+
+    To pay: { $price }. The button below opens the page that takes the payment.
+
+    Afterwards just come back: the rest happens by itself.
+manual-invoice =
+    <b>{ $plan }</b>
+
+    To pay: { $price }
+
+    { $instructions }
+
+    Tap the button once you have paid, and a person will check it.
+too-far-ahead =
+    Your access is paid far ahead already, until { $until }.
+
+    Come back a little later: your time is safe.
+too-many-orders =
+    Several of your orders wait for their payment.
+
+    Pay one of them or cancel it, and then choose again.
+order-cancelled = The order is cancelled. Should money still arrive for it, it is not lost.
+claim-recorded =
+    Thank you! A person looks for your payment now.
+
+    You will hear from us here.
+order-paid = This order is paid already.
+order-closed = This order does not wait for a payment any more.
+
+# The trial
+
+trial-started =
+    🎁 { $time } for free!
+
+    Your link is being made and comes here by itself. Your time starts when it works.
+trial-not-offered = There is nothing left to try for free. Take a look at the plans:

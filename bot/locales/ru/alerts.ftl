@@ -21,3 +21,27 @@ alert-policy-reverted = ↩ { $key }: { $old } → { $new }. Срок измен
 alert-other =
     ⚠️ { $what }
     { $arguments }
+alert-manual-payment =
+    💬 <code>{ $user_id }</code> сообщает об оплате: { $price }, тариф { $plan }.
+
+    Деньги пришли? Заказ <code>{ $purchase_id }</code>
+alert-payment-held =
+    ⚠️ Платёж #{ $number } ждёт решения: { $price } через { $provider } от <code>{ $user_id }</code>. { $reason }
+
+    Все такие платежи: /held
+alert-refund-by-hand =
+    ↩ Платёж #{ $number } нужно вернуть вручную: { $price } через { $provider }, получатель <code>{ $user_id }</code>. { $reason }
+
+    Когда вернёте: <code>/refunded { $number }</code>
+alert-refund-stuck = ⚠️ Возврат платежа #{ $number } пока не проходит. Попытки продолжаются.
+alert-run-away =
+    🚨 Остановлено начисление сверх предела: { $bound }, { $limit_s } с, пользователь <code>{ $user_id }</code>.
+
+    <code>/why { $user_id }</code>
+alert-payment-odd =
+    ℹ️ Платёж #{ $number } от <code>{ $user_id }</code> зачтён, но необычен: { $flag ->
+        [late] пришёл поздно
+        [over] больше цены
+        [duplicate_invoice] заказ уже был оплачен
+       *[other] { $flag }
+    }

@@ -50,6 +50,23 @@ button-language = Язык
 button-english = English
 button-russian = Русский
 button-back = ‹ Назад
+button-way = { $way ->
+    [stars] Звёзды Telegram
+    [crypto_pay] Crypto Pay
+    [cryptopay] Crypto Pay
+    [card] Банковская карта
+    [manual] Перевод
+   *[other] { $way }
+} · { $price }
+button-pay = Оплатить { $price }
+button-have-paid = ✓ Оплачено
+button-cancel-order = Отменить
+button-try = 🎁 Бесплатная проба: { $time }
+button-new-link = Новая ссылка
+button-lost = Ссылка потерялась или новое устройство
+button-leaked = Она у кого-то ещё: отключить сразу
+button-renew = Продлить
+button-card = Мой доступ
 
 # Строки поверх чата после нажатия: не больше 200 знаков
 

@@ -39,10 +39,11 @@ async def choose_language(
     plans: Plans,
     screen: Screen,
     operation_id: str,
+    currencies: tuple[str, ...],
 ) -> None:
     """Keep the choice and show the card in it."""
     await screen.acknowledge()
     choice = ChooseLanguage(operation_id=operation_id, language=callback_data.language)
     status = await users.ask(screen.user.id, choice)
-    card = replies.card(status, plans, screen.user.first_name)
+    card = replies.card(status, plans, screen.user.first_name, currencies=currencies)
     await screen.speaking(status.language).show(card)

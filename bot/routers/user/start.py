@@ -29,38 +29,65 @@ def unknown_router() -> Router:
     return router
 
 
-async def start(_: Message, users: Users, plans: Plans, screen: Screen, operation_id: str) -> None:
+async def start(
+    _: Message,
+    users: Users,
+    plans: Plans,
+    screen: Screen,
+    operation_id: str,
+    currencies: tuple[str, ...],
+) -> None:
     """Someone came, or came back."""
-    await _show_card(users, plans, screen, operation_id)
+    await _show_card(users, plans, screen, operation_id, currencies)
 
 
 async def back(
-    _: CallbackQuery, users: Users, plans: Plans, screen: Screen, operation_id: str
+    _: CallbackQuery,
+    users: Users,
+    plans: Plans,
+    screen: Screen,
+    operation_id: str,
+    currencies: tuple[str, ...],
 ) -> None:
     """Back to the card."""
     await screen.acknowledge()
-    await _show_card(users, plans, screen, operation_id)
+    await _show_card(users, plans, screen, operation_id, currencies)
 
 
 async def unknown_text(
-    _: Message, users: Users, plans: Plans, screen: Screen, operation_id: str
+    _: Message,
+    users: Users,
+    plans: Plans,
+    screen: Screen,
+    operation_id: str,
+    currencies: tuple[str, ...],
 ) -> None:
     """The bot does not chat: a hint, and the card with its buttons."""
-    await _show_card(users, plans, screen, operation_id, preface="hint")
+    await _show_card(users, plans, screen, operation_id, currencies, preface="hint")
 
 
 async def outdated_button(
-    _: CallbackQuery, users: Users, plans: Plans, screen: Screen, operation_id: str
+    _: CallbackQuery,
+    users: Users,
+    plans: Plans,
+    screen: Screen,
+    operation_id: str,
+    currencies: tuple[str, ...],
 ) -> None:
     """A button of an older version, or one that somebody made up."""
     await screen.acknowledge(Toast(text_id="toast-outdated"))
-    await _show_card(users, plans, screen, operation_id)
+    await _show_card(users, plans, screen, operation_id, currencies)
 
 
 async def _show_card(
-    users: Users, plans: Plans, screen: Screen, operation_id: str, preface: str | None = None
+    users: Users,
+    plans: Plans,
+    screen: Screen,
+    operation_id: str,
+    currencies: tuple[str, ...],
+    preface: str | None = None,
 ) -> None:
     introduce = Introduce(operation_id=operation_id, language=screen.chat.language)
     status = await users.ask(screen.user.id, introduce)
-    card = replies.card(status, plans, screen.user.first_name, preface)
+    card = replies.card(status, plans, screen.user.first_name, preface, currencies)
     await screen.speaking(status.language).show(card)

@@ -19,26 +19,32 @@ from aiogram.methods import (
     TelegramMethod,
 )
 from aiogram.methods.base import TelegramType
-from aiogram.types import Chat, Message
+from aiogram.types import Chat, LabeledPrice, Message
 from pydantic import SecretStr
 
+from actors.payments.ports import ChargePage, GiveBackOutcome, GivenBack
 from actors.runtime.inspection import ActorDetails, ActorState, ActorView
 from actors.runtime.messages import Request
 from actors.user.messages import StatusShown
 from bot.dispatcher import build_dispatcher
 from bot.gateways.payload import PayloadSigner
+from bot.gateways.port import Offer, OrderToPay, TelegramInvoice
 from bot.texts import Texts
 from config.keys import MasterKeys
 from config.plans import Plan, Plans, Title
+from config.providers import Terms
 from config.tuning import Forecast, Tunable
 from storage.rows import (
     DeadLetterRow,
     EventRow,
     LetterState,
+    PaymentRow,
     PurchaseRow,
     PurchaseStatus,
     QuoteRow,
+    RefundOrder,
     SettingChangeRow,
+    StoryRow,
     SubscriptionStatus,
     UserStatus,
 )
@@ -132,6 +138,8 @@ class FakeQueries:
     quotes: dict[UUID, QuoteRow] | Exception = field(default_factory=dict)
     reach: list[tuple[int, bool]] = field(default_factory=list)
     approved: dict[UUID, str] = field(default_factory=dict)
+    payments: list[PaymentRow] = field(default_factory=list)
+    rows: list[StoryRow] = field(default_factory=list)
 
     async def language(self, user_id: int) -> str | None:
         """As prepared."""
@@ -145,6 +153,24 @@ class FakeQueries:
             raise self.quotes
         return self.quotes.get(purchase_id)
 
+    async def payment_by_number(self, number: int) -> PaymentRow | None:
+        """As prepared."""
+        return next((one for one in self.payments if one.number == number), None)
+
+    async def purchase(self, purchase_id: UUID) -> PurchaseRow | None:
+        """As prepared."""
+        found = await self.quote(purchase_id)
+        return found.purchase if found else None
+
+    async def held_payments(self, limit: int) -> list[PaymentRow]:
+        """As prepared."""
+        return self.payments[:limit]
+
+    async def story(self, user_id: int) -> list[StoryRow]:
+        """As prepared."""
+        del user_id
+        return self.rows
+
     async def approve(self, purchase_id: UUID, query_id: str) -> bool:
         """The first question of an order, and its repeats."""
         return self.approved.setdefault(purchase_id, query_id) == query_id
@@ -152,6 +178,50 @@ class FakeQueries:
     async def reachable(self, user_id: int, *, reachable: bool) -> None:
         """Note it."""
         self.reach.append((user_id, reachable))
+
+
+@dataclass
+class FakeGateway:
+    """A way to pay that offers what a test prepared; an error is raised."""
+
+    terms: Terms
+    answer: Offer | Exception
+    asked: list[OrderToPay] = field(default_factory=list)
+
+    async def offer(self, order: OrderToPay) -> Offer:
+        """As prepared."""
+        self.asked.append(order)
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+    async def charges(self, cursor: str | None) -> ChargePage:
+        """Nothing."""
+        return ChargePage(found=(), cursor=cursor, more=False)
+
+    async def give_back(self, order: RefundOrder) -> GiveBackOutcome:
+        """At once."""
+        del order
+        return GivenBack()
+
+
+def stars_offer() -> TelegramInvoice:
+    """An invoice in Stars."""
+    return TelegramInvoice(
+        request=SendInvoice(
+            chat_id=BUYER,
+            title="1 month",
+            description="x",
+            payload="x",
+            currency="XTR",
+            prices=[LabeledPrice(label="x", amount=150)],
+        )
+    )
+
+
+def stars() -> FakeGateway:
+    """Telegram Stars."""
+    return FakeGateway(Terms(provider="stars", currency="XTR"), stars_offer())
 
 
 @dataclass
@@ -243,6 +313,7 @@ class World:
     signer: PayloadSigner
     dispatcher: Dispatcher
     operations: FakeOperations = field(default_factory=FakeOperations)
+    gateways: dict[str, FakeGateway] = field(default_factory=dict)
 
     async def feed(self, update: dict[str, Any], raw: str = "{}") -> Any:
         """Hand the bot an update as the inbox does."""
@@ -387,6 +458,7 @@ def world(
     telegram: FakeTelegram, bot: Bot, plans: Plans, texts: Texts, signer: PayloadSigner
 ) -> World:
     users, queries, operations = FakeUsers(), FakeQueries(), FakeOperations()
+    gateways = {"stars": stars()}
     dispatcher = build_dispatcher(
         users=users,
         queries=queries,
@@ -394,10 +466,11 @@ def world(
         nodes=frozenset({"node-1"}),
         texts=texts,
         signer=signer,
+        gateways=gateways,
         admins=(OWNER,),
         operations=operations,
     )
-    return World(telegram, bot, users, queries, signer, dispatcher, operations)
+    return World(telegram, bot, users, queries, signer, dispatcher, operations, gateways)
 
 
 def person(user_id: int = BUYER, **changes: Any) -> dict[str, Any]:

@@ -1,9 +1,12 @@
 """From a plan to its invoice."""
 
+from dataclasses import replace
+
 import pytest
 from aiogram.methods import AnswerCallbackQuery, EditMessageText, SendInvoice, SendMessage
 from aiogram.types import InlineKeyboardMarkup
 
+from actors.payments.ports import ProviderUnavailable
 from actors.runtime.replies import Unavailable
 from actors.user.messages import (
     InvoiceAlreadySent,
@@ -16,11 +19,11 @@ from actors.user.messages import (
     PlanNotSold,
 )
 from bot.callbacks import PlanChosen
-from bot.gateways.payload import InvoiceClaim
+from bot.gateways.port import PayPage
 from tests.unit.bot.conftest import BUYER, PURCHASE, World, message, person, tap
 
 TAP_ID = "0123456789abcdef"
-DUE = InvoiceDue(purchase_id=PURCHASE, plan_id="month", price=150, currency="XTR")
+DUE = InvoiceDue(purchase_id=PURCHASE, plan_id="month", price=150, currency="XTR", provider="stars")
 CHOICE = PlanChosen(plan_id="month", operation_id=TAP_ID).pack()
 
 
@@ -47,14 +50,15 @@ async def test_a_choice_opens_an_order_then_shows_its_invoice_then_says_so(world
 
     await world.feed(tap(CHOICE, sender=person(language_code="ru")))
 
-    order = OpenPurchase(operation_id=TAP_ID, plan_id="month", language="ru", chat_id=BUYER)
+    order = OpenPurchase(
+        operation_id=TAP_ID, plan_id="month", language="ru", chat_id=BUYER, provider="stars"
+    )
     sent = InvoiceSent(operation_id="telegram:5", purchase_id=PURCHASE)
     assert world.users.asked == [(BUYER, order), (BUYER, sent)]
     [invoice] = world.telegram.called(SendInvoice)
-    assert (invoice.title, invoice.currency, invoice.chat_id) == ("1 месяц", "XTR", BUYER)
-    assert [price.amount for price in invoice.prices] == [150]
-    claim = InvoiceClaim(purchase_id=PURCHASE, user_id=BUYER, plan_id="month")
-    assert world.signer.verify(invoice.payload) == claim
+    assert invoice.chat_id == BUYER
+    [asked] = world.gateways["stars"].asked
+    assert (asked.purchase_id, asked.user_id, asked.title) == (PURCHASE, BUYER, "1 месяц")
 
 
 async def test_a_double_tap_shows_one_invoice_and_a_toast(world: World) -> None:
@@ -106,3 +110,36 @@ async def test_an_invoice_that_was_not_recorded_is_tried_again(world: World) -> 
 
     with pytest.raises(Unavailable):
         await world.feed(tap(CHOICE))
+
+
+async def test_a_way_that_does_not_answer_is_told_and_nothing_is_recorded(world: World) -> None:
+    world.users.answers = {OpenPurchase: DUE}
+    world.gateways["stars"].answer = ProviderUnavailable("away")
+
+    await world.feed(tap(CHOICE))
+
+    assert "Nothing was charged" in world.telegram.called(EditMessageText)[0].text
+    assert not any(isinstance(ask, InvoiceSent) for _, ask in world.users.asked)
+
+
+async def test_a_page_is_recorded_with_its_invoice_and_opens_by_a_button(world: World) -> None:
+    page = PayPage(provider_invoice_id="77", url="https://pay.example/77")
+    world.gateways["stars"].answer = page
+    world.users.answers = {OpenPurchase: DUE, InvoiceSent: InvoiceRecorded()}
+
+    await world.feed(tap(CHOICE))
+
+    sent = world.users.asked[-1][1]
+    assert (sent.provider_invoice_id, sent.pay_url) == ("77", page.url)
+    [shown] = world.telegram.called(EditMessageText)
+    assert shown.reply_markup.inline_keyboard[0][0].url == page.url
+
+
+async def test_a_page_that_was_shown_before_asks_no_provider(world: World) -> None:
+    world.users.answers = {OpenPurchase: replace(DUE, pay_url="https://pay.example/77")}
+
+    await world.feed(tap(CHOICE))
+
+    assert not world.gateways["stars"].asked
+    [shown] = world.telegram.called(EditMessageText)
+    assert shown.reply_markup.inline_keyboard[0][0].url == "https://pay.example/77"

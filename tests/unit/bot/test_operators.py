@@ -554,6 +554,7 @@ async def test_without_operations_owners_have_no_commands(
         nodes=frozenset({"node-1"}),
         texts=texts,
         signer=signer,
+        gateways={},
         admins=(OWNER,),
     )
     world = World(telegram, bot, users, queries, signer, dispatcher)

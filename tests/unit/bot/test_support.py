@@ -131,6 +131,7 @@ async def test_without_owners_the_profile_is_named(
         nodes=frozenset({"node-1"}),
         texts=texts,
         signer=signer,
+        gateways={},
         admins=(),
     )
     world = World(telegram, bot, users, queries, signer, ownerless)

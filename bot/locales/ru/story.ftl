@@ -1,0 +1,93 @@
+# История пользователя, по строке
+
+story =
+    <b>{ $user }</b>
+    { $list }
+story-more =
+    <b>{ $user }</b>
+    Более ранних строк, которые не поместились: { $more }. Все строки: <code>tollgate why { $user }</code>
+    { $list }
+story-none = О пользователе { $user } ничего не известно.
+story-ordered = Заказ: { $plan } за { $price }, способ оплаты: { $provider } (заказ { $id })
+story-purchase = Заказ { $id }: { $event ->
+    [awaiting_payment] счёт показан
+    [awaiting_admin] покупатель сообщил об оплате, решает владелец
+    [paid] оплачен
+    [cancelled] отменён
+    [expired] не оплачен вовремя
+    [rejected] деньги не найдены
+    [refund_pending] деньги возвращаются
+    [refunded] деньги вернулись
+   *[other] { $event }
+}{ $by }
+story-payment = { $event ->
+    [received] Оплачено { $price } (#{ $number }, { $provider })
+    [credited] Платёж #{ $number } зачтён
+    [mismatch] Платёж #{ $number } отложен: { $reason }
+    [refund_pending] Платёж #{ $number } возвращается, { $price }: { $reason }
+    [refunded] Платёж #{ $number } вернулся, { $price }
+   *[other] Платёж #{ $number }: { $event }
+}{ $flags }
+story-flag-late = { " " }(пришёл поздно)
+story-flag-over = { " " }(больше цены)
+story-flag-duplicate_invoice = { " " }(заказ уже был оплачен)
+story-by = , { $who }
+story-key = Ключ { $id } { $event ->
+    [present-wished] надо впустить на { $node }
+    [present-confirmed] работает на { $node }
+    [absent-wished] надо отключить на { $node }
+    [absent-confirmed] отключён на { $node }
+    [present-set_aside] не удалось впустить на { $node }, отложен
+    [absent-set_aside] не удалось отключить на { $node }, отложен
+   *[other] { $event }, { $node }
+}{ $origin ->
+    [reissue] { " " }(новая ссылка)
+    [move] { " " }(переезд)
+   *[other] { "" }
+}
+story-user = { $event ->
+    [met] Впервые написал боту
+    [banned] Запрет
+    [active] Запрет снят
+    [reachable] Снова доступен для сообщений
+    [unreachable] Заблокировал бота
+   *[other] Пользователь: { $event }
+}
+story-notice = { $event ->
+    [sent] Сообщено
+    [failed] Не удалось сообщить
+   *[other] Сообщение { $event }
+}: { $what ->
+    [purchase] состояние заказа
+    [link] ссылка
+    [news-expired] доступ закончился
+    [news-granted] подарено время
+    [news-suspended] доступ приостановлен
+    [news-restored] доступ снова открыт
+   *[other] { $what }
+}
+story-until = { " " }Работает до { $until }.
+story-waits = { " " }Ждёт доступа: { $time }.
+story-ledger = { $event ->
+    [payment] Куплено время: плюс { $time }.
+    [activation] Доступ заработал, время пошло.
+    [grant] Подарок, { $who }: плюс { $time }. { $reason }
+    [trial] Проба: плюс { $time }.
+    [refund] Возврат: минус { $time }.
+    [expiry] Время вышло.
+    [suspend] Доступ приостановлен, время сохранено, { $who }. { $reason }
+    [restore] Доступ восстановлен, { $who }. { $reason }
+    [change] Другой тариф: остаток пересчитан, { $time }.
+   *[other] Время: { $event }, { $time }.
+}{ $then }
+story-act = { $who }: { $event ->
+    [grant] подарено время
+    [revoke] доступ закрыт
+    [restore] доступ открыт
+    [ban] запрет
+    [unban] запрет снят
+    [refund] возврат денег
+    [credit_held] отложенные деньги зачтены
+   *[other] { $event }
+}. { $reason }
+story-other = { $kind } { $id }: { $event }
