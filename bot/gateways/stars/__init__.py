@@ -3,9 +3,6 @@
 Numbers: https://core.telegram.org/bots/api#sendinvoice, https://core.telegram.org/bots/payments-stars
 """
 
-from aiogram.methods import SendInvoice
-from aiogram.types import LabeledPrice
-
 from config.money import STARS
 from config.providers import Terms
 
@@ -16,19 +13,3 @@ CURRENCY = STARS
 #: is the invoice's total to the Star, so nothing is forgiven. An invoice itself never ends: that it
 #: can be paid for a day is our own rule, held by the answer to the pre-checkout question.
 TERMS = Terms(provider=PROVIDER, currency=CURRENCY, open_for_s=24 * 3600)
-
-
-def stars_invoice(
-    *, chat_id: int, title: str, description: str, price: int, payload: str
-) -> SendInvoice:
-    """An invoice to be sent, for whoever does not ask a gateway yet."""
-    return SendInvoice(
-        chat_id=chat_id,
-        title=title[:32],
-        description=description[:255],
-        payload=payload,
-        currency=CURRENCY,
-        prices=[LabeledPrice(label=title, amount=price)],
-        provider_token="",
-        start_parameter="buy",
-    )

@@ -1,4 +1,4 @@
-"""A call that Crypto Pay did not sign, or signed long ago, is refused; none of any shape is a bug."""
+"""A call that Crypto Pay did not sign, or long ago, is refused; none of any shape is a bug."""
 
 import json
 from datetime import UTC, datetime
