@@ -29,6 +29,7 @@ from bot.gateways.stars.gateway import StarsGateway
 from bot.gateways.telegram_invoice import charged
 from bot.sandbox import ANNA_ID, Fault, Sandbox
 from bot.sandbox import Paid as SandboxPaid
+from bot.sandbox import Refused as SandboxRefused
 from bot.sandbox.crypto_pay import CryptoPayDouble, PushFault
 from bot.session import make_bot
 from config.keys import MasterKeys
@@ -123,7 +124,7 @@ class _ByTelegram:
         sent = await self.bot(offer.request)
         invoice = next(one for one in anna.messages if one.id == sent.message_id)
         offset = 0
-        paying = None
+        paying: asyncio.Future[SandboxPaid | SandboxRefused] | None = None
         while True:
             for update in await self.bot.get_updates(offset=offset, timeout=0):
                 offset = update.update_id + 1
@@ -146,8 +147,10 @@ class _ByTelegram:
 class Stars(_ByTelegram):
     """Telegram Stars."""
 
-    name, price = "stars", 150
-    lists, gives_back = "getStarTransactions", "refundStarPayment"
+    name: str = "stars"
+    price: int = 150
+    lists: str | None = "getStarTransactions"
+    gives_back: str | None = "refundStarPayment"
 
     def __init__(self, sandbox: Sandbox, url: str) -> None:
         super().__init__(sandbox, url)
@@ -158,7 +161,8 @@ class Stars(_ByTelegram):
 class Card(_ByTelegram):
     """A payments provider of Telegram."""
 
-    name, price = "card", 19_900
+    name: str = "card"
+    price: int = 19_900
 
     def __init__(self, sandbox: Sandbox, url: str) -> None:
         super().__init__(sandbox, url)
@@ -170,8 +174,9 @@ class Card(_ByTelegram):
 class CryptoPay:
     """Crypto Pay, against its double over HTTP; priced in a currency of either kind."""
 
-    name = "cryptopay"
-    lists, gives_back = "getInvoices", "transfer"
+    name: str = "cryptopay"
+    lists: str | None = "getInvoices"
+    gives_back: str | None = "transfer"
 
     def __init__(self, double: CryptoPayDouble, url: str, currency: str, price: int) -> None:
         self.double = double
@@ -220,7 +225,8 @@ class Manual:
     def orders_in(self, offer: Offer) -> list[InvoiceClaim | UUID | None]:
         assert isinstance(offer, PayByHand)
         buttons = [button for row in offer.reply.keyboard for button in row]
-        return [getattr(button.callback, "purchase_id", None) for button in buttons]
+        carried = [getattr(button, "callback", None) for button in buttons]
+        return [getattr(one, "purchase_id", None) for one in carried]
 
     async def pay(self, offer: Offer, *, heard: bool = True) -> Charge | None:
         """What an owner makes of it when they find the money."""
