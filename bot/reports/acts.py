@@ -35,7 +35,7 @@ from bot.keyboards import Button, Keyboard
 from bot.replies import Reply
 from bot.reports.alerts import payment_buttons
 from bot.reports.fitting import one_line
-from bot.texts import Price
+from bot.texts import Price, Value
 from config.money import in_words
 from storage.rows import PaymentRow
 
@@ -57,7 +57,7 @@ def granted(  # noqa: PLR0911 - one for each outcome
             if outcome.expires_at is None:
                 return Reply(text_id="act-granted", values={"user": user, "time": time})
             until = outcome.expires_at
-            values = {"user": user, "time": time, "until": until}
+            values: dict[str, Value] = {"user": user, "time": time, "until": until}
             return Reply(text_id="act-granted-until", values=values)
         case TooMuch():
             return _too_much(outcome)

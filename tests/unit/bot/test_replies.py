@@ -18,7 +18,7 @@ from bot import replies
 from bot.callbacks import Go, Page, PlanChosen
 from bot.checkout import Refusal
 from bot.dispatcher import COMMANDS, commands
-from bot.keyboards import Keyboard, markup
+from bot.keyboards import Button, Keyboard, markup
 from bot.replies import Reply, Toast
 from bot.texts import LANGUAGES, Texts
 from config.plans import Plans
@@ -61,7 +61,7 @@ def said(reply: Reply, texts: Texts, language: str) -> str:
 
 
 def leads_to(keyboard: Keyboard) -> list[Page]:
-    buttons = (button.callback for row in keyboard for button in row)
+    buttons = (button.callback for row in keyboard for button in row if isinstance(button, Button))
     return [callback.page for callback in buttons if isinstance(callback, Go)]
 
 
@@ -120,7 +120,7 @@ def test_all_plans_are_offered_with_their_prices(texts: Texts, plans: Plans, lan
             "ru": ["1 неделя · 50 ⭐", "1 месяц · 150 ⭐"],
         }[language]
     )
-    assert [row[0].callback for row in reply.keyboard[:2]] == [
+    assert [row[0].callback for row in reply.keyboard[:2] if isinstance(row[0], Button)] == [
         PlanChosen(plan_id="week", operation_id="a" * 16),
         PlanChosen(plan_id="month", operation_id="b" * 16),
     ]
@@ -189,3 +189,14 @@ def test_the_command_menu_speaks_every_language(texts: Texts) -> None:
     for menu in menus.values():
         assert [command.command for command in menu] == list(COMMANDS)
         assert all(1 <= len(command.description) <= 256 for command in menu)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("text_id", [*replies.NEWS, "news-of-tomorrow"])
+@pytest.mark.parametrize(
+    "arguments", [{}, {"amount": 150, "currency": "XTR", "plan": "month", "period_s": 86_400}]
+)
+def test_all_news_have_words(
+    texts: Texts, plans: Plans, text_id: str, arguments: dict[str, object], language: str
+) -> None:
+    assert said(replies.personal(text_id, arguments, plans), texts, language)
