@@ -8,7 +8,8 @@ from actors.user.messages import ChangeStanding, GrantAccess, Standing
 from bot.callbacks import BanConfirmed, NothingDone, new_operation_id
 from bot.ports import Queries, Users
 from bot.replies import Reply
-from bot.reports import acts, story
+from bot.reports import acts
+from bot.reports.story import story_text, told
 from bot.routers.admin.wording import operator, quoted_reason, span_of, user_of
 from bot.screen import Screen
 from config.plans import Plans
@@ -111,4 +112,4 @@ async def why(
         return
     rows = await queries.story(user_id)
     texts, language = screen.chat.texts, screen.chat.language
-    await screen.show(story.told(user_id, story.story_text(rows, plans, texts, language)))
+    await screen.show(told(user_id, story_text(rows, plans, texts, language)))
