@@ -219,9 +219,11 @@ async def test_a_payment_that_commits_first_is_in_the_time_that_starts(
     """The confirmation waits for the credit that is under way, and starts what it wrote."""
     wish = await shop.bought()
     second = await shop.decided(*await shop.charge(await shop.order()))
+    after = second.change.after
+    assert after is not None
     async with rows.transaction():
         await rows.execute(
-            "UPDATE subscriptions SET pending_s = $1, version = version + 1", second.after.pending_s
+            "UPDATE subscriptions SET pending_s = $1, version = version + 1", after.pending_s
         )
         confirming = asyncio.create_task(shop.confirm(wish))
 

@@ -38,10 +38,11 @@ async def test_a_credit_is_written_whole(shop: Shop, rows: Rows) -> None:
 
     assert await written(rows) == (1, 1, 1)
     record = await shop.record()
-    assert record.subscription == credit.after
+    assert record.subscription == credit.change.after
     (owned,) = record.credentials
-    assert isinstance(credit.wish, NewCredential)
-    assert (owned.uuid, owned.node_id, owned.gen) == (credit.wish.uuid, NODE, 1)
+    (wish,) = credit.change.wishes
+    assert isinstance(wish, NewCredential)
+    assert (owned.uuid, owned.node_id, owned.gen) == (wish.uuid, NODE, 1)
     found = await rows.fetchrow("SELECT * FROM purchases")
     assert (found["status"], found["fulfilled_at"]) == ("paid", None)
     payment = await rows.fetchrow("SELECT * FROM payments")
@@ -285,7 +286,7 @@ async def test_a_paid_order_is_not_opened_again(shop: Shop, rows: Rows) -> None:
     await shop.pay(order)
 
     await shop.users.reopen_purchase(order.id, "tap-9")
-    await shop.users.await_payment(order.id, BUYER)
+    await shop.users.record_invoice(order.id, BUYER, None, None)
 
     found = await rows.fetchrow("SELECT * FROM purchases")
     assert (found["status"], found["operation_id"]) == (PurchaseStatus.PAID, order.operation_id)
@@ -295,7 +296,7 @@ async def test_nobody_else_can_say_that_an_invoice_stands_in_a_chat(shop: Shop, 
     order = await shop.order()
     await rows.execute("UPDATE purchases SET status = 'created'")
 
-    await shop.users.await_payment(order.id, 5)
+    await shop.users.record_invoice(order.id, 5, None, None)
 
     assert await rows.fetchval("SELECT status FROM purchases") == PurchaseStatus.CREATED
 
@@ -335,6 +336,7 @@ async def test_a_credit_extends_what_is_there_and_nothing_else(shop: Shop, rows:
 
     credit: Credit = await shop.pay(await shop.order(1, price=200))
 
-    assert credit.after.status is SubscriptionStatus.ACTIVE
+    assert credit.change.after is not None
+    assert credit.change.after.status is SubscriptionStatus.ACTIVE
     assert (await shop.record(2)).subscription == before
     await assert_invariants(rows, shop.cipher)

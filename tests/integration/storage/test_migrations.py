@@ -38,6 +38,8 @@ EXPECTED = {
     "settings_history",
     "admin_actions",
     "dead_letters",
+    "pollers",
+    "history",
 }
 
 
