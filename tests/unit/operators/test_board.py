@@ -50,7 +50,7 @@ def test_the_engine_sees_a_change_at_its_next_question() -> None:
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("workers.max_restarts", 3),  # no such policy any more
+        ("pollers.max_restarts", 3),  # no such policy any more
         ("users.patience", 3),  # no such field yet
         ("users.max_restarts", 5_000),  # was allowed once
         ("users.max_restarts", None),
