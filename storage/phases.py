@@ -223,9 +223,7 @@ class UserPhases:
                 payment = await payments.read(connection, provider, provider_payment_id)
                 if payment is None or payment.disposition is not Disposition.REFUND_PENDING:
                     return False
-                if act is not None:
-                    await admin_actions.act(connection, act)
-                await _note_refunded(connection, payment)
+                await _record_arrival(connection, payment, act)
         except RecordedBefore:
             return False
         return True
@@ -586,26 +584,36 @@ async def _move_order(connection: Connection, payment: PaymentRow, status: Purch
 
 
 async def _record_refund(connection: Connection, refund: Refund) -> None:
-    """The act first: the same one again has to be told apart from another one that came late."""
+    """The act first: the same one again has to be told apart from another one that came late.
+
+    Lock order: payment, subscription, order, outbox; a node's answer locks the last three so.
+    """
     if refund.act is not None:
         await admin_actions.act(connection, refund.act)
-    if refund.done:
-        await _note_refunded(connection, refund.payment, refund.reason)
-    else:
-        back = Disposition.REFUND_PENDING
-        if not await payments.give_back(connection, refund.payment, back, refund.reason):
-            raise RecordedBefore
-        await refunds.enqueue(connection, refund.payment)
-        await _move_order(connection, refund.payment, PurchaseStatus.REFUND_PENDING)
+    back = Disposition.REFUNDED if refund.done else Disposition.REFUND_PENDING
+    if not await payments.give_back(connection, refund.payment, back, refund.reason):
+        raise RecordedBefore
     if refund.change is not None:
         await access.change(connection, refund.change)
+    if refund.done:
+        await _tell_refunded(connection, refund.payment)
+    else:
+        await refunds.enqueue(connection, refund.payment)
+        await _move_order(connection, refund.payment, PurchaseStatus.REFUND_PENDING)
 
 
-async def _note_refunded(
-    connection: Connection, payment: PaymentRow, reason: str | None = None
+async def _record_arrival(
+    connection: Connection, payment: PaymentRow, act: ActDraft | None
 ) -> None:
-    if not await payments.give_back(connection, payment, Disposition.REFUNDED, reason):
+    if act is not None:
+        await admin_actions.act(connection, act)
+    if not await payments.give_back(connection, payment, Disposition.REFUNDED):
         raise RecordedBefore
+    await _tell_refunded(connection, payment)
+
+
+async def _tell_refunded(connection: Connection, payment: PaymentRow) -> None:
+    """Everything that follows from money that is back."""
     await refunds.done(connection, payment)
     await _move_order(connection, payment, PurchaseStatus.REFUNDED)
     told = NewsDraft(

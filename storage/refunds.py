@@ -16,21 +16,24 @@ DUE = """
 SELECT p.*, o.provider_invoice_id AS invoice_id,
     extract(epoch FROM now() - b.created_at)::float8 AS age_s
 FROM outbox b
-    JOIN payments p ON b.dedupe_key = 'refund:' || p.provider || ':' || p.provider_payment_id
+    JOIN payments p ON p.provider = b.payload->>'provider'
+        AND p.provider_payment_id = b.payload->>'payment'
     LEFT JOIN purchases o ON o.id = p.purchase_id
 WHERE b.kind = 'refund' AND b.state = 'due' AND b.next_at <= now()
     AND p.disposition = 'refund_pending'
 ORDER BY b.next_at LIMIT $1
 """
-#: Counted before the call, so that one which kills the process counts too.
+#: Counted before the call, so that one which kills the process counts too. Lock order: payment,
+#: outbox, as when the money is back.
 BEGIN = """
-WITH begun AS (
-    UPDATE outbox SET attempts = attempts + 1, next_at = now() + $4
-    WHERE dedupe_key = $1 AND state = 'due' RETURNING 1
+WITH counted AS (
+    UPDATE payments SET refund_attempts = refund_attempts + 1
+    WHERE provider = $2 AND provider_payment_id = $3 AND disposition = 'refund_pending'
+        AND EXISTS (SELECT FROM outbox WHERE dedupe_key = $1 AND state = 'due')
+    RETURNING 1
 )
-UPDATE payments SET refund_attempts = refund_attempts + 1
-WHERE provider = $2 AND provider_payment_id = $3 AND disposition = 'refund_pending'
-    AND EXISTS (SELECT FROM begun)
+UPDATE outbox b SET attempts = b.attempts + 1, next_at = now() + $4
+FROM counted WHERE b.dedupe_key = $1 AND b.state = 'due'
 RETURNING 1
 """
 POSTPONE = "UPDATE outbox SET next_at = now() + $2 WHERE dedupe_key = $1 AND state = 'due'"

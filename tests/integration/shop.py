@@ -3,15 +3,32 @@
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
+from actors.user.decisions.access import (
+    decide_expiry,
+    decide_grant,
+    decide_reissue,
+    decide_standing,
+)
 from actors.user.decisions.catalogue import Catalogue, Fresh
-from actors.user.decisions.money import decide_credit
+from actors.user.decisions.money import decide_credit, decide_refund
+from actors.user.messages import GrantAccess, Reissue, Standing
 from config.money import STARS
 from config.plans import Plan, Plans, Title
 from config.providers import Terms
 from storage.database import Database
 from storage.links import LinkCipher
-from storage.phases import NodePhases, NoticePhases, UserPhases, announce_nodes
+from storage.phases import (
+    ExpiryPhases,
+    NodePhases,
+    NoticePhases,
+    PaymentPhases,
+    PostgresQueries,
+    UserPhases,
+    announce_nodes,
+)
 from storage.rows import (
+    AccessChange,
+    ActDraft,
     Confirmed,
     CredentialRow,
     Credit,
@@ -19,6 +36,7 @@ from storage.rows import (
     PaymentRow,
     PurchaseDraft,
     PurchaseRow,
+    Refund,
     Superseded,
     UserRecord,
 )
@@ -94,8 +112,28 @@ class Shop:
         """As the notifier has them."""
         return NoticePhases(self.database, self.cipher)
 
+    @property
+    def money(self) -> PaymentPhases:
+        """As the payment actors have them."""
+        return PaymentPhases(self.database)
+
+    @property
+    def lapses(self) -> ExpiryPhases:
+        """As the expiry actor has them."""
+        return ExpiryPhases(self.database)
+
+    @property
+    def queries(self) -> PostgresQueries:
+        """As the bot reads past the actors."""
+        return PostgresQueries(self.database)
+
     async def order(
-        self, user_id: int = BUYER, *, period_s: int = MONTH_S, price: int = 150
+        self,
+        user_id: int = BUYER,
+        *,
+        period_s: int = MONTH_S,
+        price: int = 150,
+        provider: str = "stars",
     ) -> PurchaseRow:
         """An order whose invoice stands in the chat."""
         await announce_nodes(self.database, [NODE])
@@ -109,7 +147,7 @@ class Shop:
             price=price,
             currency="XTR",
             period_s=period_s,
-            provider="stars",
+            provider=provider,
             operation_id=uuid4().hex[:16],
             chat_id=user_id,
             open_for_s=86_400,
@@ -124,7 +162,7 @@ class Shop:
     ) -> tuple[PaymentRow, PurchaseRow]:
         """Money for an order, recorded and not decided."""
         draft = PaymentDraft(
-            provider="stars",
+            provider=order.provider,
             provider_payment_id=charge_id or uuid4().hex,
             purchase_id=order.id,
             user_id=order.user_id,
@@ -139,9 +177,7 @@ class Shop:
     async def decided(self, payment: PaymentRow, purchase: PurchaseRow) -> Credit:
         """The credit of a charge, decided and not recorded."""
         record = await self.users.load(purchase.user_id)
-        credit = decide_credit(
-            record, payment, purchase, CATALOGUE, Fresh(uuid=uuid4(), subscription=uuid4())
-        )
+        credit = decide_credit(record, payment, purchase, CATALOGUE, fresh())
         assert isinstance(credit, Credit)
         return credit
 
@@ -161,6 +197,56 @@ class Shop:
         await self.confirm(await self.bought(user_id, period_s=period_s))
         return await self.credential(user_id)
 
+    async def refund_of(
+        self, payment: PaymentRow, *, done: bool = False, act: ActDraft | None = None
+    ) -> Refund:
+        """Money back, decided and not recorded."""
+        found = await self.users.payment(payment.provider, payment.provider_payment_id)
+        assert found is not None
+        refund = decide_refund(
+            await self.users.load(payment.user_id),
+            *found,
+            reason="asked for",
+            actor="tg:1000",
+            act=act,
+            done=done,
+        )
+        assert isinstance(refund, Refund)
+        return refund
+
+    async def reissue_of(self, user_id: int = BUYER, *, leaked: bool = False) -> AccessChange:
+        """A new link, decided and not recorded."""
+        message = Reissue(operation_id=uuid4().hex[:16], leaked=leaked)
+        change = decide_reissue(await self.users.load(user_id), message, CATALOGUE, fresh())
+        assert isinstance(change, AccessChange)
+        return change
+
+    async def standing_of(
+        self, standing: Standing, user_id: int = BUYER, *, act: ActDraft | None = None
+    ) -> AccessChange:
+        """A pause, a ban or its end, decided and not recorded."""
+        done = act or act_of(standing, user_id)
+        change = decide_standing(await self.users.load(user_id), standing, done, CATALOGUE, fresh())
+        assert isinstance(change, AccessChange)
+        return change
+
+    async def grant_of(self, period_s: int, user_id: int = BUYER) -> AccessChange:
+        """Time given away, decided and not recorded."""
+        await announce_nodes(self.database, [NODE])
+        await self.users.introduce(user_id, "en")
+        message = GrantAccess(
+            operation_id=uuid4().hex[:16], plan_id=None, period_s=period_s, who="tg:1000", reason=""
+        )
+        change = decide_grant(await self.users.load(user_id), message, CATALOGUE, fresh(), 0)
+        assert isinstance(change, AccessChange)
+        return change
+
+    async def expiry_of(self, user_id: int = BUYER) -> AccessChange:
+        """The end of time that is over, decided and not recorded."""
+        change = decide_expiry(await self.users.load(user_id))
+        assert isinstance(change, AccessChange)
+        return change
+
     async def record(self, user_id: int = BUYER) -> UserRecord:
         """All rows of a user."""
         return await self.users.load(user_id)
@@ -173,6 +259,23 @@ class Shop:
     async def confirm(self, row: CredentialRow) -> Confirmed | Superseded:
         """The node's answer to a wish, recorded."""
         return await self.nodes.record_outcome(row, link_of(row.uuid), seq=1)
+
+
+def fresh() -> Fresh:
+    """New ids for a decision."""
+    return Fresh(uuid=uuid4(), subscription=uuid4())
+
+
+def act_of(action: str, user_id: int = BUYER) -> ActDraft:
+    """An owner's act about a user."""
+    return ActDraft(
+        operation_id=uuid4().hex[:16],
+        actor="tg:1000",
+        action=action,
+        target=str(user_id),
+        reason="asked for",
+        details={},
+    )
 
 
 def link_of(uuid: UUID) -> str:
