@@ -2,7 +2,7 @@
 
 import random
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TypeVar
@@ -27,7 +27,9 @@ from bot.door import TelegramDoor
 from bot.gateways.payload import PayloadSigner
 from bot.gateways.port import Gateway
 from bot.gateways.registry import close_gateways, gateways, terms_of
+from bot.reports.story import story_line
 from bot.session import make_bot
+from bot.texts import DEFAULT_LANGUAGE, Texts
 from config.keys import MasterKeys, master_keys
 from config.plans import load_plans
 from config.settings import NodeEntry, ProvisionerSection, Settings
@@ -59,8 +61,10 @@ from xray_api.client.client import NodeClient
 
 log = structlog.get_logger(__name__)
 
-#: More than all that works at once holds: 8 users' updates, 8 node calls, 8 messages; 8 each of
-#: expiries, credits, refunds and held payments; 8 of a poller; and the operators' few.
+#: Twice this fits into PostgreSQL's usual 97, for while one back-end takes over from another. All
+#: that may work at once is more: 8 each of updates, messages, expiries, credits, refunds, held
+#: payments, and 8 of each node and poller. None holds one over an outside call, so who finds none
+#: free waits for somebody's transaction, a few milliseconds.
 CONNECTIONS = 48
 
 Reply = TypeVar("Reply")
@@ -112,6 +116,7 @@ async def wire(settings: Settings) -> AsyncIterator[Backend]:
         journal = Journal(clock, settings.telegram.admins)
         surroundings = Surroundings(clock=clock, weather=(StorageUnavailable,), observer=journal)
         source = random.Random()  # noqa: S311 - spreads retries, guards nothing
+        queries, texts = PostgresQueries(database), Texts()
         operations = LiveOperations(
             root=lambda: tree.root,
             charters=CHARTERS,
@@ -124,13 +129,19 @@ async def wire(settings: Settings) -> AsyncIterator[Backend]:
                 for name, found in vars(user_messages).items()
                 if isinstance(found, type) and issubclass(found, Request)
             },
+            stories=queries.story,
+            story_line=lambda row: story_line(row, plans, texts, DEFAULT_LANGUAGE),
         )
-        ways = await _gateways(settings, keys, stack)
+        # One for the chat and the ways to pay: who waits for Telegram holds up no other request.
+        token = settings.telegram.token.get_secret_value()
+        bot = make_bot(token, refuse_in_transaction, settings.telegram.api_base)
+        ways = gateways(settings, bot, PayloadSigner(keys), refuse_in_transaction)
+        stack.push_async_callback(close_gateways, ways)
         door = TelegramDoor(
             settings.telegram,
             guard=refuse_in_transaction,
             users=UserDirectory(directory),
-            queries=PostgresQueries(database),
+            queries=queries,
             inbox=PostgresInbox(database),
             plans=plans,
             nodes=frozenset(node_ids),
@@ -139,6 +150,7 @@ async def wire(settings: Settings) -> AsyncIterator[Backend]:
             operations=operations,
             gateways=ways,
             http=settings.http,
+            bot=bot,
         )
         stack.push_async_callback(door.close)
         cipher = LinkCipher(keys)
@@ -190,18 +202,6 @@ async def _database(settings: Settings, keys: MasterKeys, stack: AsyncExitStack)
     await claim_database(database, settings.telegram.bot_id, keys.fingerprints())
     await database.take_over(uuid.uuid4())
     return database
-
-
-async def _gateways(
-    settings: Settings, keys: MasterKeys, stack: AsyncExitStack
-) -> Mapping[str, Gateway]:
-    """The ways to pay, over a bot of their own: what they wait for holds up no chat."""
-    token = settings.telegram.token.get_secret_value()
-    bot = make_bot(token, refuse_in_transaction, settings.telegram.api_base)
-    stack.push_async_callback(bot.session.close)
-    ways = gateways(settings, bot, PayloadSigner(keys), refuse_in_transaction)
-    stack.push_async_callback(close_gateways, ways)
-    return ways
 
 
 def _poller(

@@ -41,9 +41,14 @@ def story(rows: Sequence[StoryRow], plans: Plans) -> list[StoryLine]:
 def story_text(rows: Sequence[StoryRow], plans: Plans, texts: Texts, language: str) -> list[str]:
     """Lines such as `2026-11-23 14:05:02  Paid 150 ⭐ (#17, stars)`; times are UTC."""
     return [
-        f"{line.at.astimezone(UTC):%Y-%m-%d %H:%M:%S}  {_words(line, texts, language)}"
-        for line in story(rows, plans)
+        f"{row.at.astimezone(UTC):%Y-%m-%d %H:%M:%S}  {story_line(row, plans, texts, language)}"
+        for row in rows
     ]
+
+
+def story_line(row: StoryRow, plans: Plans, texts: Texts, language: str) -> str:
+    """The words of one moment."""
+    return _words(_line(row, plans), texts, language)
 
 
 def told(user_id: int, lines: Sequence[str]) -> Reply:
