@@ -59,10 +59,12 @@ async def _journey(world: DemoWorld, steps: Steps) -> None:
     with steps.step("/start shows a card with a Buy button"):
         await buyer.say("/start")
         card = await buyer.wait_for(_offers("go:plans"), timeout_s=PATIENCE_S)
-    with steps.step("Buy shows the plans, a plan its invoice"):
+    with steps.step("Buy shows the plans, a plan the ways to pay, Stars an invoice"):
         await buyer.tap(card, _callback(card, "go:plans"))
         plans = await buyer.wait_for(_offers("plan:"), timeout_s=PATIENCE_S)
         await buyer.tap(plans, _callback(plans, "plan:"))
+        ways = await buyer.wait_for(_offers("way:"), timeout_s=PATIENCE_S)
+        await buyer.tap(ways, _callback(ways, "way:"))
         invoice = await buyer.wait_for(lambda m: m.invoice is not None, timeout_s=PATIENCE_S)
     with steps.step("the invoice is paid"):
         paid = await buyer.pay(invoice)

@@ -17,6 +17,8 @@ SECRETS_FILE = "demo.json"
 BOT_ID = 1_000_001
 #: The name that the camouflage target shows, and clients ask for.
 SERVER_NAME = "localhost"
+#: Any will do at the emulator's cash desk.
+CARD_TOKEN = "1000001:TEST:demo"  # noqa: S105 - opens nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +32,9 @@ class DemoFiles:
     node_url: str
     node_key: str
     camouflage_port: int
+    crypto_token: str
+    crypto_port: int
+    push_url: str
 
 
 def prepare_files(data_dir: Path, sandbox_url: str, admin_id: int) -> DemoFiles:
@@ -44,7 +49,8 @@ def prepare_files(data_dir: Path, sandbox_url: str, admin_id: int) -> DemoFiles:
     node_file = folder / SETTINGS_FILE
     if not node_file.exists() or not (folder / SECRETS_FILE).exists():
         _first_files(folder)
-    kept = json.loads((folder / SECRETS_FILE).read_text(encoding="utf-8"))
+    kept = _kept(folder / SECRETS_FILE)
+    http_port, crypto_port = _free_ports(2)
     node = tomllib.loads(kept["nodes"])["nodes"][0]
     template = json.loads((folder / TEMPLATE_FILE).read_text(encoding="utf-8"))
     reality = template["inbounds"][0]["streamSettings"]["realitySettings"]
@@ -56,11 +62,26 @@ def prepare_files(data_dir: Path, sandbox_url: str, admin_id: int) -> DemoFiles:
         node_url=node["url"],
         node_key=node["api_keys"][0],
         camouflage_port=int(reality["dest"].rpartition(":")[2]),
+        crypto_token=kept["crypto_token"],
+        crypto_port=crypto_port,
+        push_url=f"http://127.0.0.1:{http_port}/webhooks/cryptopay",
     )
-    _write_private(
-        files.backend_file, _backend(data_dir, files.token, sandbox_url, admin_id, kept["nodes"])
-    )
+    backend = [
+        *_backend(data_dir, files.token, sandbox_url, admin_id),
+        *_ways_to_pay(http_port, crypto_port, files.crypto_token),
+        kept["nodes"],
+    ]
+    _write_private(files.backend_file, "\n".join(backend))
     return files
+
+
+def _kept(file: Path) -> dict[str, str]:
+    """What stays the same from demo to demo; a file of an older one lacks the newest secret."""
+    kept: dict[str, str] = json.loads(file.read_text(encoding="utf-8"))
+    if "crypto_token" not in kept:
+        kept["crypto_token"] = f"{BOT_ID}:{secrets.token_urlsafe(26)}"
+        _write_private(file, json.dumps(kept))
+    return kept
 
 
 def _first_files(folder: Path) -> None:
@@ -88,20 +109,37 @@ def _first_files(folder: Path) -> None:
     _write_private(folder / SECRETS_FILE, json.dumps({"token": token, "nodes": nodes}))
 
 
-def _backend(data_dir: Path, token: str, sandbox_url: str, admin_id: int, nodes: str) -> str:
-    return "\n".join(
-        [
-            "# Written by `tollgate demo` at each start.",
-            f"data_dir = {json.dumps(str(data_dir))}",
-            "",
-            "[telegram]",
-            f"token = {json.dumps(token)}",
-            f"api_base = {json.dumps(sandbox_url)}",
-            f"admins = [{admin_id}]",
-            "",
-            nodes,
-        ]
-    )
+def _backend(data_dir: Path, token: str, sandbox_url: str, admin_id: int) -> list[str]:
+    return [
+        "# Written by `tollgate demo` at each start.",
+        f"data_dir = {json.dumps(str(data_dir))}",
+        "",
+        "[telegram]",
+        f"token = {json.dumps(token)}",
+        f"api_base = {json.dumps(sandbox_url)}",
+        f"admins = [{admin_id}]",
+        "",
+    ]
+
+
+def _ways_to_pay(http_port: int, crypto_port: int, crypto_token: str) -> list[str]:
+    """Every way to pay, with play money."""
+    return [
+        "[http]",
+        f'listen = "127.0.0.1:{http_port}"',
+        "",
+        "[payments.cryptopay]",
+        f"token = {json.dumps(crypto_token)}",
+        f'network = "http://127.0.0.1:{crypto_port}"',
+        "",
+        "[payments.card]",
+        f"provider_token = {json.dumps(CARD_TOKEN)}",
+        "",
+        "[payments.manual]",
+        "enabled = true",
+        'instructions = "This is a demo: nothing is to be paid. Tap the button below."',
+        "",
+    ]
 
 
 def _write_private(file: Path, text: str) -> None:

@@ -21,7 +21,7 @@ async def show_demo(programs: Programs, since: float) -> int:
     async with demo_world(programs, _told) as world:
         print(f"\nReady in {loop.time() - since:.1f} s. Open {world.url}\n", flush=True)
         print(f"Two people at once: {world.url}/?person=1001 and {world.url}/?person=1002")
-        print(f"The owner's chat (/actors, /policy, /dl): {world.url}/?person={ADMIN_ID}")
+        print(f"The owner's chat (/why, /refund, /actors, /policy): {world.url}/?person={ADMIN_ID}")
         print(f"The actors, live, from another terminal: {sys.argv[0]} tree --watch")
         node, backend = world.programs
         print(f"Processes: node service {node.pid}, back-end {backend.pid}; they may be killed.")

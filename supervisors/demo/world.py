@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from bot.sandbox import Sandbox, VpnCheck
+from bot.sandbox.crypto_pay import CryptoPayDouble
 from config.network import split_address
 from supervisors.demo.children import ChildProgram
 from supervisors.demo.errors import DemoError
@@ -46,10 +47,14 @@ async def demo_world(programs: Programs, step: Callable[[str], None]) -> AsyncIt
         async def check_vpn(link: str) -> VpnCheck:
             return _checked(await probe_link(link, page.url))
 
-        sandbox = Sandbox(programs.files.token, vpn_check=check_vpn, admin_id=ADMIN_ID)
+        files = programs.files
+        sandbox = Sandbox(files.token, vpn_check=check_vpn, admin_id=ADMIN_ID)
+        crypto_pay = CryptoPayDouble(files.crypto_token)
+        crypto_pay.push_to(files.push_url)
         async with (
             _served(sandbox, programs.listen) as url,
-            NodeClient(programs.files.node_url, [programs.files.node_key]) as node,
+            crypto_pay.serve(port=files.crypto_port),
+            NodeClient(files.node_url, [files.node_key]) as node,
         ):
             step(f"Telegram sandbox and chat page at {url}")
             await until_ready(programs.node, lambda: _answers(node))

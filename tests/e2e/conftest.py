@@ -44,6 +44,8 @@ class Shop:
         await buyer.tap(card, _callback(card, "go:plans"))
         plans = await buyer.wait_for(_offers("plan:"), timeout_s=PATIENCE_S)
         await buyer.tap(plans, _callback(plans, "plan:"))
+        ways = await buyer.wait_for(_offers("way:"), timeout_s=PATIENCE_S)
+        await buyer.tap(ways, _callback(ways, "way:"))
         return await buyer.wait_for(lambda m: m.invoice is not None, timeout_s=PATIENCE_S)
 
     async def paid(self, buyer: Person) -> None:

@@ -16,7 +16,7 @@ expect.set_options(timeout=30_000)  # a deadline for a hung page, not a measure 
 async def buy(page: Page, start: str, menu: str, plan: str) -> None:
     """Tap from the empty chat to a payment made."""
     await page.get_by_role("button", name=re.compile(start)).first.click()
-    for name in (menu, plan, "^Pay", "^Pay"):
+    for name in (menu, plan, "Stars|Звёзды", "^Pay", "^Pay"):
         await page.get_by_role("button", name=re.compile(name)).last.click()
 
 

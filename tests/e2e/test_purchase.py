@@ -85,10 +85,10 @@ async def test_taps_and_payments_that_come_twice_count_once(
     """A doubled tap on a plan gives one invoice; an invoice that is paid cannot be paid again."""
     buyer = shop.buyer(next(user_ids))
     invoice = await shop.invoice(buyer)
-    plans = next(m for m in buyer.messages if any("plan:" in (b.data or "") for b in m.buttons))
-    button = next(b for b in plans.buttons if (b.data or "").startswith("plan:"))
+    ways = next(m for m in buyer.messages if any("way:" in (b.data or "") for b in m.buttons))
+    button = next(b for b in ways.buttons if (b.data or "").startswith("way:"))
 
-    await asyncio.gather(*(buyer.tap(plans, button) for _ in range(3)))
+    await asyncio.gather(*(buyer.tap(ways, button) for _ in range(3)))
     first = await buyer.pay(invoice)
     await shop.link(buyer)
     second = await buyer.pay(invoice)
@@ -142,6 +142,12 @@ async def test_a_second_purchase_extends_and_keeps_the_link(
         after=mark,
     )
     await buyer.tap(plans, next(b for b in plans.buttons if (b.data or "").startswith("plan:")))
+    ways = await buyer.wait_for(
+        lambda m: any((b.data or "").startswith("way:") for b in m.buttons),
+        timeout_s=PATIENCE_S,
+        after=mark,
+    )
+    await buyer.tap(ways, next(b for b in ways.buttons if (b.data or "").startswith("way:")))
     invoice = await buyer.wait_for(
         lambda m: m.invoice is not None, timeout_s=PATIENCE_S, after=mark
     )
