@@ -382,10 +382,13 @@ class PaymentPhases:
         async with self._database.transaction() as connection:
             return await refunds.begin(connection, order, busy_for_s)
 
-    async def postpone_refund(self, order: RefundOrder, after_s: float) -> None:
-        """Ask the provider again later."""
+    async def postpone_refund(
+        self, order: RefundOrder, after_s: float, alerts: Sequence[AlertDraft] = ()
+    ) -> None:
+        """Ask the provider again later; `alerts` that were told before are not told again."""
         async with self._database.transaction() as connection:
             await refunds.postpone(connection, order, after_s)
+            await outbox.alert(connection, alerts)
 
     async def refund_by_hand(self, order: RefundOrder, alerts: Sequence[AlertDraft]) -> None:
         """The provider is not asked any more: an owner has to give it back, and hears so once."""
