@@ -14,13 +14,12 @@ from actors.payments.ports import (
     ReturnedCharge,
 )
 from actors.user.messages import CreditPayment
-from config.money import in_words
 from storage.rows import AlertDraft, PaymentRow, RefundOrder
 
 #: A refund is repeated with full jitter over this, doubling, up to the cap; seconds.
 REFUND_BASE_S = 5.0
 REFUND_CAP_S = 600.0
-#: A refund that takes longer is an error in the log (design/state-machine.md), seconds.
+#: Owners are told of a refund that takes longer (design/state-machine.md), seconds.
 REFUND_ALERT_S = 3_600.0
 #: A user's actor that cannot just now is asked again soon; one that fails, seldom. Seconds.
 BUSY_BASE_S, BUSY_CAP_S = 2.0, 60.0
@@ -38,10 +37,10 @@ class Returned:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Postponed:
-    """The same call again after a while. `late`: it takes longer than anybody should wait."""
+    """The same call again after a while. `alerts`: it takes longer than anybody should wait."""
 
     after_s: float
-    late: bool
+    alerts: tuple[AlertDraft, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,13 +60,14 @@ def decide_refund(
         case GiveBackByHand(reason=reason):
             alerts = _alerts(order.payment, "refund-by-hand", reason, owners)
             return LeftToOwners(alerts=alerts)
-        case GiveBackLater(after_s=asked_s):
+        case GiveBackLater(after_s=asked_s, reason=reason):
             attempts = order.payment.refund_attempts
+            late = order.age_s >= REFUND_ALERT_S
             return Postponed(
                 after_s=asked_s
                 if asked_s is not None
                 else jitter * _doubled(REFUND_BASE_S, REFUND_CAP_S, attempts + 1),
-                late=order.age_s >= REFUND_ALERT_S,
+                alerts=_alerts(order.payment, "refund-stuck", reason, owners) if late else (),
             )
 
 
@@ -116,15 +116,14 @@ def decide_missing(page: ChargePage, known: Collection[str], returned: Collectio
     )
 
 
-def decide_end(page: ChargePage, *, missing: bool, from_the_top: bool) -> bool:
+def decide_end(page: ChargePage, *, missing: bool, whole: bool) -> bool:
     """Whether a reading ends with this page.
 
-    One that goes on where a dead process stopped reads to the end: what it knew then says nothing
-    about what lies deeper.
+    `whole`: known charges say nothing about what lies deeper, so the list is read to its end.
     """
     if not page.more:
         return True
-    return page.newest_first and from_the_top and not missing
+    return page.newest_first and not whole and not missing
 
 
 def decide_cursor(page: ChargePage, *, ends: bool) -> str | None:
@@ -154,12 +153,12 @@ def _alerts(
     """Once for each payment and owner, however often this is decided."""
     return tuple(
         AlertDraft(
-            dedupe_key=f"{what}:{payment.provider}:{payment.provider_payment_id}:{owner}",
+            dedupe_key=f"{what}:{payment.number}:{owner}",
             owner=owner,
             text_id=f"alert-{what}",
             arguments={
                 "number": payment.number,
-                "amount": in_words(payment.amount, payment.currency),
+                "amount": payment.amount,
                 "currency": payment.currency,
                 "provider": payment.provider,
                 "user_id": payment.user_id,

@@ -48,10 +48,13 @@ PAGE_S = 20.0
 class PollerPace:
     """How often a provider is asked; seconds.
 
-    `grace_s`: how long a charge that is not known yet is left to its push, which may be on its way.
+    `whole_s`: how often a list with the newest first is read to its end, since a charge whose push
+    was lost may lie below many that are known. `grace_s`: how long a charge that is not known yet
+    is left to its push, which may be on its way.
     """
 
     interval_s: float = 60.0
+    whole_s: float = 3_600.0
     cap_s: float = 600.0
     grace_s: float = 5.0
 
@@ -82,6 +85,7 @@ class PollerActor(AsyncioActor):
         self._failures = 0
         self._repairs = 0
         self._rest_until = 0.0
+        self._whole_due = 0.0
         self._succeeded_at: float | None = None
 
     async def prepare(self) -> None:
@@ -131,18 +135,23 @@ class PollerActor(AsyncioActor):
 
     async def _read_list(self) -> None:
         kept = cursor = (await self.phases.poller(self.provider)).cursor
-        top, held, ends = cursor is None, False, False
+        started = self.clock.now()
+        # One that goes on where another stopped too: what that had seen says nothing of the rest.
+        whole = cursor is not None or started >= self._whole_due
+        held, ends = False, False
         while not ends and not self.draining:
             page = await self._page(cursor)
             missing = await self._missing(page)
             repairs, all_done = await self._repair(missing)
             held = held or not all_done
-            ends = decide_end(page, missing=bool(missing), from_the_top=top)
+            ends = decide_end(page, missing=bool(missing), whole=whole)
             if not held:
                 kept = decide_cursor(page, ends=ends)
             await self.phases.poll_succeeded(self.provider, kept, repairs)
             self._repairs += repairs
             cursor = page.cursor
+        if ends and whole:
+            self._whole_due = started + self.pace.whole_s
 
     async def _page(self, cursor: str | None) -> ChargePage:
         try:
@@ -191,7 +200,7 @@ class PollerActor(AsyncioActor):
             message = credit_of(self.provider, found)
         else:
             message = NoteRefund(
-                operation_id=f"refund:{self.provider}:{number}",
+                operation_id=f"{self.provider}:{number}:refunded",
                 provider=self.provider,
                 provider_payment_id=number,
             )

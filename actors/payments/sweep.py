@@ -127,10 +127,10 @@ class SweepActor(AsyncioActor):
         match decide_refund(order, outcome, self.source.random(), self.owners):
             case Returned():
                 return await self._note(order.payment, failures)
-            case Postponed(after_s=after_s, late=late):
-                level = log.error if late else log.warning
-                level("refund_postponed", number=order.payment.number, after_s=after_s, late=late)
-                await self.phases.postpone_refund(order, after_s)
+            case Postponed(after_s=after_s, alerts=alerts):
+                level = log.error if alerts else log.warning
+                level("refund_postponed", number=order.payment.number, after_s=after_s)
+                await self.phases.postpone_refund(order, after_s, alerts)
             case LeftToOwners(alerts=alerts):
                 log.error("refund_by_hand", number=order.payment.number)
                 await self.phases.refund_by_hand(order, alerts)
@@ -154,7 +154,7 @@ class SweepActor(AsyncioActor):
         """A note that is lost costs one more call: money goes back once, however often asked."""
         log.info("refund_given_back", number=payment.number)
         note = NoteRefund(
-            operation_id=f"refund:{payment.provider}:{payment.provider_payment_id}",
+            operation_id=f"{payment.provider}:{payment.provider_payment_id}:refunded",
             provider=payment.provider,
             provider_payment_id=payment.provider_payment_id,
         )

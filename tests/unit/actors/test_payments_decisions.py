@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from actors.notifier.ports import OwnerAlert
 from actors.payments.decisions import (
     REFUND_CAP_S,
     LeftToOwners,
@@ -27,6 +28,7 @@ from actors.payments.ports import (
     GivenBack,
     ReturnedCharge,
 )
+from bot.reports.alerts import alert
 from storage.rows import Disposition, PaymentRow, RefundOrder
 
 PAYMENT = PaymentRow(
@@ -74,19 +76,46 @@ def test_each_owner_hears_once_what_has_to_be_done_by_hand() -> None:
 def test_a_refund_is_repeated_ever_more_slowly_up_to_a_cap(attempts: int, ceiling: float) -> None:
     order = replace(ORDER, payment=replace(PAYMENT, refund_attempts=attempts))
 
-    assert decide_refund(order, LATER, 1.0, []) == Postponed(after_s=ceiling, late=False)
-    assert decide_refund(order, LATER, 0.0, []) == Postponed(after_s=0.0, late=False)
+    assert decide_refund(order, LATER, 1.0, []) == Postponed(after_s=ceiling)
+    assert decide_refund(order, LATER, 0.0, []) == Postponed(after_s=0.0)
 
 
 def test_a_provider_s_own_wish_to_wait_counts() -> None:
     asked = GiveBackLater(after_s=33.0, reason="flood")
-    assert decide_refund(ORDER, asked, 0.1, []) == Postponed(after_s=33.0, late=False)
+    assert decide_refund(ORDER, asked, 0.1, []) == Postponed(after_s=33.0)
 
 
-def test_a_refund_of_an_hour_is_late() -> None:
-    decision = decide_refund(replace(ORDER, age_s=3_600.0), LATER, 0.5, [])
-    assert isinstance(decision, Postponed)
-    assert decision.late
+def test_each_owner_hears_once_of_a_refund_that_takes_an_hour() -> None:
+    young = decide_refund(replace(ORDER, age_s=3_599.0), LATER, 0.5, [1, 2])
+    late = decide_refund(replace(ORDER, age_s=3_600.0), LATER, 0.5, [1, 2])
+    later = decide_refund(replace(ORDER, age_s=9_999.0), LATER, 0.5, [1, 2])
+
+    assert isinstance(young, Postponed)
+    assert young.alerts == ()
+    assert isinstance(late, Postponed)
+    assert [alert.dedupe_key for alert in late.alerts] == ["refund-stuck:12:1", "refund-stuck:12:2"]
+    assert late == later
+    assert late.alerts[0].arguments == {
+        "number": 12,
+        "amount": 150,
+        "currency": "XTR",
+        "provider": "stars",
+        "user_id": 7,
+        "reason": "no answer",
+    }
+
+
+def test_alerts_have_what_their_texts_have_places_for() -> None:
+    stuck = decide_refund(replace(ORDER, age_s=3_600.0), LATER, 0.5, [1])
+    by_hand = decide_refund(ORDER, GiveBackByHand(reason="no call"), 0.5, [1])
+
+    for decision in (stuck, by_hand):
+        assert isinstance(decision, Postponed | LeftToOwners)
+        (draft,) = decision.alerts
+        notice = OwnerAlert(
+            chat_id=1, language="en", text_id=draft.text_id, arguments=draft.arguments
+        )
+        assert alert(notice).text_id == draft.text_id
 
 
 def test_a_poisoned_payment_is_left_alone_longer_than_a_busy_user() -> None:
@@ -109,12 +138,12 @@ def test_only_what_is_unknown_is_missing() -> None:
     assert not decide_missing(page(a_charge("a")), {"a"}, set())
 
 
-def test_a_reading_ends_where_all_is_known_only_if_it_began_at_the_top() -> None:
-    assert decide_end(page(), missing=False, from_the_top=True)
-    assert not decide_end(page(), missing=True, from_the_top=True)
-    assert not decide_end(page(), missing=False, from_the_top=False)
-    assert not decide_end(page(newest=False), missing=False, from_the_top=True)
-    assert decide_end(page(more=False), missing=True, from_the_top=False)
+def test_a_reading_ends_where_all_is_known_only_if_older_charges_were_read_before() -> None:
+    assert decide_end(page(), missing=False, whole=False)
+    assert not decide_end(page(), missing=True, whole=False)
+    assert not decide_end(page(), missing=False, whole=True)
+    assert not decide_end(page(newest=False), missing=False, whole=False)
+    assert decide_end(page(more=False), missing=True, whole=True)
 
 
 def test_a_list_with_the_newest_first_is_read_from_its_top_again() -> None:

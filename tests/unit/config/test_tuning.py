@@ -41,6 +41,7 @@ BOUNDS = {
         "storm_children": "whole numbers 2 to 100000",
         "idle_after_s": "1 to 86400",
     },
+    "workers": {**CHOICE, **SHARED},
     "door": {**CHOICE, **SHARED},
 }
 KEYS = [one.key for one in tunables(POLICIES, POLICIES)]
