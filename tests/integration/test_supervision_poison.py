@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from actors.user.decisions import decide_credit
+from actors.user.decisions.money import decide_credit
 from bot import replies
 from bot.sandbox import Message
 from storage.links import LinkCipher

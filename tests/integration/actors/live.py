@@ -44,6 +44,9 @@ token = "{token}"
 api_base = "{telegram}"
 admins = [{owner}]
 
+[http]
+listen = "127.0.0.1:0"
+
 [database]
 url = "{database}"
 
