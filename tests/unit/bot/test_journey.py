@@ -22,6 +22,7 @@ from actors.user.messages import (
 from bot.courier import TelegramCourier
 from bot.dispatcher import build_dispatcher, commands
 from bot.gateways.payload import PayloadSigner
+from bot.gateways.stars.gateway import StarsGateway
 from bot.sandbox import Message, Paid, Refused
 from bot.sandbox.sandbox import ANNA_ID, BORIS_ID, Sandbox
 from bot.session import GetRawUpdates, make_bot
@@ -37,7 +38,7 @@ from tests.unit.bot.conftest import (
     status,
 )
 
-DUE = InvoiceDue(purchase_id=PURCHASE, plan_id="month", price=150, currency="XTR")
+DUE = InvoiceDue(purchase_id=PURCHASE, plan_id="month", price=150, currency="XTR", provider="stars")
 NEWS = PurchaseProgress(
     chat_id=ANNA_ID,
     message_id=None,
@@ -110,6 +111,7 @@ async def bot(
         nodes=frozenset({"node-1"}),
         texts=texts,
         signer=signer,
+        gateways={"stars": StarsGateway(bot, signer)},
         admins=(),
     )
     for language, menu in commands(texts).items():

@@ -108,7 +108,7 @@ async def test_an_outage_by_any_name_is_an_outage(world: World) -> None:
 
     world.queries.quotes = world.queries.languages = DatabaseAwayError()
     data = {**world.dispatcher.workflow_data, "weather": (DatabaseAwayError,)}
-    del data["unanswered"]
+    del data["unanswered"], data["currencies"]
     world.dispatcher = build_dispatcher(**data)
 
     await world.feed(pre_checkout(signed(world)))
