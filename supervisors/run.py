@@ -12,6 +12,7 @@ from actors.runtime.clock import Clock
 from actors.runtime.events import Event, EventKind
 from actors.runtime.watchdog import Blockage, LoopWatchdog, log_blockage
 from bot.door import TelegramDoor, TokenRefused
+from bot.web.server import AddressTaken, try_address
 from config.loading import SettingsError
 from config.settings import Settings
 from storage.database import Database
@@ -60,6 +61,7 @@ async def run_backend(settings: Settings) -> int:
 
 
 async def _serve(settings: Settings, stop: "Stop") -> int:
+    await _try_address(settings.http.listen)  # before another back-end loses the database to us
     async with wire(settings) as backend:
         stop.in_order = True
         backend.root.begin_life("root")
@@ -71,6 +73,13 @@ async def _serve(settings: Settings, stop: "Stop") -> int:
             await drain(backend.root, backend.clock)
             with suppress(StorageUnavailable):
                 await backend.journal.flush(backend.records)
+
+
+async def _try_address(listen: str) -> None:
+    try:
+        await try_address(listen)
+    except AddressTaken as taken:
+        raise SettingsError([f"http.listen: {listen}: {taken}"]) from None
 
 
 def blockages_to(journal: Journal, clock: Clock) -> Callable[[Blockage], None]:

@@ -1,5 +1,6 @@
 """WebActor: what it answers with 200 is committed; who must not be listened to learns nothing."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -18,6 +19,8 @@ from config.network import split_address
 log = structlog.get_logger(__name__)
 
 LARGEST_PUSH = 64 * 1024
+#: Calls that are committed at once, so that a crowd leaves connections to money and to the node.
+COMMITS_AT_ONCE = 8
 #: How long a request in hand may hold up the stop, seconds.
 PATIENCE_S = 1.0
 HEALTH = "/healthz"
@@ -51,6 +54,26 @@ class WebLimits:
     trusted_proxies: Sequence[Network] = ()
 
 
+class AddressTaken(Exception):  # noqa: N818 - somebody else's
+    """Nobody can listen there: it is in use, not of this machine, or not for this user."""
+
+
+async def try_address(listen: str) -> None:
+    """Listen for a moment.
+
+    Raises:
+        AddressTaken: with the reason in words.
+    """
+    try:
+        server = await asyncio.get_running_loop().create_server(
+            asyncio.Protocol, *split_address(listen)
+        )
+    except OSError as error:
+        raise AddressTaken(error.strerror or str(error)) from None
+    server.close()
+    await server.wait_closed()
+
+
 class WebActor(AsyncioActor):
     """Serves webhooks and health as long as it lives."""
 
@@ -71,6 +94,7 @@ class WebActor(AsyncioActor):
         self.epoch_now = epoch_now
         self.port = 0
         self._refusals = Refusals()
+        self._commits = asyncio.Semaphore(COMMITS_AT_ONCE)
         self._runner: web.ServerRunner | None = None
         self._routes: dict[tuple[str, str], Handler] = {("GET", HEALTH): self._health}
         if hook is not None:
@@ -107,25 +131,24 @@ class WebActor(AsyncioActor):
         route = self._routes.get((request.method, request.path))
         if route is None:
             return web.Response(status=404)
-        caller = caller_of(
-            request.remote or "",
-            request.headers.getall("X-Forwarded-For", []),
-            self.limits.trusted_proxies,
-        )
-        return await self._listened(route, request, caller)
-
-    async def _listened(
-        self, route: Handler, request: web.BaseRequest, caller: str
-    ) -> web.StreamResponse:
         try:
             answer = await route(request)
         except self.weather as outage:
             log.warning("webhook_waits", reason=str(outage))
             return web.Response(status=503)  # the sender comes again
-        return self._refused(answer, caller) if isinstance(answer, Refused) else answer
+        except (ConnectionError, web.RequestPayloadError):
+            return web.Response(status=400)  # hung up, or no HTTP
+        except Exception:  # the outermost edge: a bug may not speak to strangers
+            log.exception("webhook_failed", path=request.path)
+            return web.Response(status=500)
+        return self._refused(answer, request) if isinstance(answer, Refused) else answer
 
-    def _refused(self, refused: Refused, caller: str) -> web.Response:
-        now = self.clock.now()
+    def _caller(self, request: web.BaseRequest) -> str:
+        forwarded = request.headers.getall("X-Forwarded-For", [])
+        return caller_of(request.remote or "", forwarded, self.limits.trusted_proxies)
+
+    def _refused(self, refused: Refused, request: web.BaseRequest) -> web.Response:
+        caller, now = self._caller(request), self.clock.now()
         if self._refusals.too_many(caller, now):
             return web.Response(status=429)  # the log has said it often enough
         self._refusals.note(caller, now)
@@ -148,6 +171,9 @@ class WebActor(AsyncioActor):
 
     def _push_route(self, provider: str, gateway: PushGateway) -> Handler:
         async def push(request: web.BaseRequest) -> web.Response | Refused:
+            # Its signature is over the body; what is refused here the provider's list finds.
+            if self._refusals.too_many(self._caller(request), self.clock.now()):
+                return web.Response(status=429)
             body = await _body(request, LARGEST_PUSH)
             if body is None:
                 return Refused(413, f"{provider}: too large")
@@ -164,7 +190,8 @@ class WebActor(AsyncioActor):
 
     async def _take(self, update: RawUpdate) -> web.Response:
         """Committed first; whoever sent it hears of it second."""
-        await self.inbox.accept([update])
+        async with self._commits:
+            await self.inbox.accept([update])
         self.worker.wake()
         return web.Response(status=200)
 
