@@ -14,6 +14,28 @@ SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = $1::regclass
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
 
+#: Whoever waits for a lock of any kind, a row's too.
+WAITING = """
+SELECT count(DISTINCT waits.pid) FROM pg_locks waits JOIN pg_locks its USING (pid)
+WHERE NOT waits.granted
+    AND its.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+
+
+async def in_turn(rows: Rows, lock: str, *acts: Coroutine[Any, Any, Outcome]) -> list[Outcome]:
+    """What acts come to that begin one after the other, and all wait, while `lock` is held."""
+    begun: list[asyncio.Future[Outcome]] = []
+    async with rows.transaction():
+        await rows.execute(lock)
+
+        async def all_wait() -> bool:
+            return bool(await rows.fetchval(WAITING) == len(begun))
+
+        for act in acts:
+            begun.append(asyncio.ensure_future(act))
+            await eventually(all_wait)
+    return await asyncio.gather(*begun)
+
 
 async def at_once(rows: Rows, table: str, *acts: Coroutine[Any, Any, Outcome]) -> list[Outcome]:
     """What acts come to that have all begun, and read what they may, before one of them writes."""

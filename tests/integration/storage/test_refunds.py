@@ -21,7 +21,7 @@ from storage.rows import (
 )
 from tests.integration.database_fixtures import Rows
 from tests.integration.shop import BUYER, MONTH_S, Shop, act_of
-from tests.integration.storage.races import at_once
+from tests.integration.storage.races import at_once, in_turn
 from tests.invariants import assert_invariants
 
 ALERT = AlertDraft(dedupe_key="by-hand:1000", owner=1000, text_id="alert-refund", arguments={})
@@ -133,9 +133,10 @@ async def test_a_refund_and_a_node_s_answer_at_once_do_not_lock_each_other_out(
     async def confirmed() -> str:
         return type(await shop.confirm(wish)).__name__
 
-    outcomes = await at_once(rows, "subscriptions", refunded(), confirmed())
+    held = "SELECT FROM credentials FOR UPDATE"
+    outcomes = await in_turn(rows, held, confirmed(), refunded())
 
-    assert outcomes in (["decide again", "Confirmed"], ["refunded", "Superseded"])
+    assert outcomes == ["Confirmed", "decide again"]
     await assert_invariants(rows, shop.cipher, healed=False)
 
 
@@ -323,14 +324,14 @@ async def test_an_attempt_and_an_arrival_at_once_do_not_lock_each_other_out(
 ) -> None:
     payment, order = await going_back(shop)
 
-    _, arrived = await at_once(
+    arrived, begun = await in_turn(
         rows,
-        "payments",
-        shop.money.begin_refund(order, 60.0),
+        "SELECT FROM payments FOR UPDATE",
         shop.users.record_refunded("stars", payment.provider_payment_id, None),
+        shop.money.begin_refund(order, 60.0),
     )
 
-    assert arrived
+    assert (arrived, begun) == (True, False)
     assert (await now(shop, payment)).disposition is Disposition.REFUNDED
 
 
