@@ -1,11 +1,15 @@
-"""The whole tree of actors on a real database, between a scripted node and a scripted courier."""
+"""The whole tree of actors on a real database; what is outside of it is scripted.
+
+Node, courier and ways to pay live on when the back-end dies, as they do in life.
+"""
 
 import asyncio
 import random
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
@@ -13,6 +17,7 @@ import structlog
 
 from actors.expiry.actor import ExpiryActor
 from actors.notifier.actor import NotifierActor
+from actors.notifier.pace import PaceLimits
 from actors.notifier.ports import (
     Carried,
     CarryOutcome,
@@ -21,7 +26,10 @@ from actors.notifier.ports import (
     Progress,
     PurchaseProgress,
 )
-from actors.payments.sweep import SweepActor
+from actors.payments.messages import credit_of
+from actors.payments.poller import POLLER, PollerActor, PollerPace
+from actors.payments.ports import Charge
+from actors.payments.sweep import PAYMENTS, SweepActor
 from actors.provisioner.actor import ProvisionerActor, ProvisionerLimits
 from actors.provisioner.decisions import RetryLimits
 from actors.runtime.actor import AsyncioActor, Surroundings
@@ -31,14 +39,26 @@ from actors.runtime.messages import Request
 from actors.user.actor import USER, UserActor
 from actors.user.decisions.catalogue import Catalogue
 from actors.user.messages import (
+    AccessExpired,
+    ChangeStanding,
     CreditPayment,
     CreditPaymentOutcome,
+    ExpireAccess,
+    GrantAccess,
+    GrantOutcome,
     InvoiceDue,
     InvoiceSent,
+    NotExpired,
     OpenPurchase,
+    RefundOutcome,
+    RefundPayment,
+    Reissue,
+    ReissueOutcome,
+    Standing,
+    StandingOutcome,
 )
-from config.plans import Plan, Plans, Title
-from config.providers import Terms
+from config.plans import Plan, Plans, Title, Trial
+from config.providers import RefundWay, Terms
 from config.supervision import SupervisionPolicies
 from storage.database import Database, refuse_in_transaction
 from storage.errors import StorageUnavailable
@@ -51,10 +71,12 @@ from storage.phases import (
     UserPhases,
     announce_nodes,
 )
+from supervisors.engine.patrol import supervisors
 from supervisors.engine.snapshot import find
 from supervisors.engine.supervisor import Supervisor
 from supervisors.operators.policies import PolicyBoard
 from supervisors.root import Parts, Tree
+from tests.integration.actors.providers import FakeGateway
 from tests.integration.database_fixtures import Rows
 from tests.integration.node_fixtures import eventually
 from tests.integration.shop import MONTH_S, NODE
@@ -63,14 +85,41 @@ from xray_api.client.fake import Call, FakeNodeClient
 
 Reply = TypeVar("Reply")
 
+DAY_S = 86_400
+
+OWNERS = (1000, 2000)
 PLANS = Plans(
     plans=(
-        Plan(id="month", title=Title(en="Month", ru="Месяц"), period_s=MONTH_S, price_stars=150),
-        Plan(id="week", title=Title(en="Week", ru="Неделя"), period_s=604_800, price_stars=50),
-    )
+        Plan(
+            id="month",
+            title=Title(en="Month", ru="Месяц"),
+            period_s=MONTH_S,
+            price_stars=150,
+            prices={"USD": Decimal(3), "RUB": Decimal(300)},
+        ),
+        Plan(
+            id="week",
+            title=Title(en="Week", ru="Неделя"),
+            period_s=604_800,
+            price_stars=50,
+            prices={"USD": Decimal(1), "RUB": Decimal(100)},
+        ),
+    ),
+    trial=Trial(plan="week", period_s=DAY_S),
 )
 
-STARS = Terms(provider="stars", currency="XTR")
+TERMS = {
+    "stars": Terms(provider="stars", currency="XTR"),
+    "cryptopay": Terms(provider="cryptopay", currency="USD"),
+    "card": Terms(provider="card", currency="RUB", refund=RefundWay.BY_HAND, lists_charges=False),
+    "manual": Terms(
+        provider="manual", currency="RUB", refund=RefundWay.BY_HAND, lists_charges=False
+    ),
+}
+#: Long beside how quickly they are woken: what is left alone stays so within a test.
+PACE = PollerPace(interval_s=10.0, grace_s=0.0)
+#: People are told at once.
+AT_ONCE = PaceLimits(chat_interval_s=0.0, chat_burst=1, interval_s=0.0)
 
 #: Restarts are quick and unlimited: no test waits for a back-off.
 POLICY = {
@@ -118,7 +167,14 @@ WHERE datname = current_database() AND application_name = 'tollgate'
 
 
 class QuickClock(LoopClock):
-    """Real time, in which intervals of scans are short."""
+    """Real time, in which intervals of scans are short; `ahead_s` of it have passed already."""
+
+    def __init__(self) -> None:
+        self.ahead_s = 0.0
+
+    def now(self) -> float:
+        """Seconds, from any beginning."""
+        return super().now() + self.ahead_s
 
     async def sleep(self, delay_s: float) -> None:
         """A fiftieth of the wait."""
@@ -184,6 +240,10 @@ class FakeCourier:
         ]
 
 
+#: Work beside the messages of actors that have nothing to do: their timers.
+SCANS = {PAYMENTS: 2, f"{POLLER}/stars": 1, f"{POLLER}/cryptopay": 1}
+
+
 class Idle(AsyncioActor):
     """Stands where a test needs nobody."""
 
@@ -197,14 +257,85 @@ class World:
     cipher: LinkCipher
     node: FakeNodeClient
     courier: FakeCourier
-    directory: Directory
-    root: Supervisor
+    gateways: dict[str, FakeGateway]
+    #: Parts of the tree that a test has of its own.
+    own_parts: dict[str, Any]
+    clock: QuickClock = field(default_factory=QuickClock)
+    directory: Directory = field(init=False)
+    root: Supervisor = field(init=False)
+
+    async def begin(self) -> None:
+        """Start a back-end."""
+        await announce_nodes(self.database, [NODE])
+        self.directory = Directory()
+        source = random.Random(7)  # noqa: S311 - the same in every run
+        parts = Parts(**(self._parts(source) | self.own_parts))
+        surroundings = Surroundings(clock=self.clock, weather=(StorageUnavailable,))
+        board = PolicyBoard(POLICIES)
+        self.root = Tree(parts, board, self.directory, surroundings, source).root
+        self.root.begin_life("root")
+        await self.root.started
+
+    async def end(self) -> None:
+        """Stop it in good order."""
+        self.root.stop()
+        await self.root.wait_ended()
+
+    async def crash(self) -> None:
+        """As kill -9: all ends where it stands. What is outside, and the database, stay."""
+        for supervisor in list(supervisors(self.root)):
+            for child in list(supervisor.children.values()):
+                if child.actor is not None:
+                    child.actor.kill()
+        self.root.kill()
+        await self.root.wait_ended()
+
+    async def restart(self) -> None:
+        """The next process, after a crash: it owns the database now."""
+        await self.database.take_over(uuid4())
+        await self.begin()
+
+    def _parts(self, source: random.Random) -> dict[str, Any]:
+        database, cipher, directory = self.database, self.cipher, self.directory
+        catalogue = Catalogue(plans=PLANS, nodes=(NODE,), terms=TERMS, owners=OWNERS)
+        payments = PaymentPhases(database)
+
+        def poller(gateway: FakeGateway) -> Callable[[], PollerActor]:
+            return lambda: PollerActor(gateway, payments, directory, source, PACE)
+
+        return {
+            "notifier": lambda: NotifierActor(
+                self.courier, NoticePhases(database, cipher), source, AT_ONCE
+            ),
+            "provisioners": {
+                NODE: lambda: ProvisionerActor(
+                    NODE, self.node, NodePhases(database, cipher), LIMITS, directory, source
+                )
+            },
+            "user": lambda user_id: UserActor(
+                user_id, UserPhases(database, cipher), catalogue, directory
+            ),
+            "journal": Idle,
+            "policies": Idle,
+            "control": Idle,
+            "inbox": Idle,
+            "intake": lambda _: Idle(),
+            "expiry": lambda: ExpiryActor(ExpiryPhases(database), directory),
+            "payments": lambda: SweepActor(self.gateways, payments, directory, OWNERS, source),
+            "pollers": {
+                name: poller(gateway)
+                for name, gateway in self.gateways.items()
+                if gateway.terms.lists_charges
+            },
+        }
+
+    # What people do
 
     async def ask(self, user_id: int, message: Request[Reply]) -> Reply:
         """Ask a user's actor."""
         return await self.directory.find(USER, str(user_id)).ask(message)
 
-    async def order(self, user_id: int, plan_id: str = "month") -> UUID:
+    async def order(self, user_id: int, plan_id: str = "month", provider: str = "stars") -> UUID:
         """A tap on a plan, and its invoice in the chat."""
         operation_id = uuid4().hex
         due = await self.ask(
@@ -214,7 +345,7 @@ class World:
                 plan_id=plan_id,
                 language="en",
                 chat_id=user_id,
-                provider="stars",
+                provider=provider,
             ),
         )
         assert isinstance(due, InvoiceDue)
@@ -231,6 +362,62 @@ class World:
         price = {plan.id: plan.price_stars for plan in PLANS.plans}[plan_id]
         await self.pay(user_id, purchase_id, amount=price)
         return purchase_id
+
+    async def charged(
+        self,
+        user_id: int,
+        plan_id: str = "month",
+        provider: str = "stars",
+        amount: int | None = None,
+    ) -> Charge:
+        """An order whose money the provider took; no push says so."""
+        purchase_id = await self.order(user_id, plan_id, provider)
+        plan, terms = PLANS.get(plan_id), TERMS[provider]
+        assert plan is not None
+        price = plan.price_in(terms.currency) if amount is None else amount
+        assert price is not None
+        return self.gateways[provider].take(user_id, purchase_id, price)
+
+    async def push(self, taken: Charge, provider: str = "stars") -> CreditPaymentOutcome:
+        """The provider says what it took."""
+        return await self.ask(taken.user_id, credit_of(provider, taken))
+
+    async def refund(self, taken: Charge, provider: str = "stars") -> RefundOutcome:
+        """An owner gives money back."""
+        return await self.ask(
+            taken.user_id,
+            RefundPayment(
+                operation_id=uuid4().hex,
+                provider=provider,
+                provider_payment_id=taken.provider_payment_id,
+                who="tg:1000",
+                reason="asked for",
+            ),
+        )
+
+    async def grant(self, user_id: int, period_s: int) -> GrantOutcome:
+        """An owner gives time away."""
+        message = GrantAccess(
+            operation_id=uuid4().hex, plan_id=None, period_s=period_s, who="tg:1000", reason="kind"
+        )
+        return await self.ask(user_id, message)
+
+    async def standing(self, user_id: int, standing: Standing) -> StandingOutcome:
+        """An owner pauses or bans somebody, or ends that."""
+        message = ChangeStanding(
+            operation_id=uuid4().hex, standing=standing, who="tg:1000", reason="asked for"
+        )
+        return await self.ask(user_id, message)
+
+    async def reissue(self, user_id: int, *, leaked: bool = False) -> ReissueOutcome:
+        """Somebody wants a new link."""
+        return await self.ask(user_id, Reissue(operation_id=uuid4().hex, leaked=leaked))
+
+    async def expire(self, user_id: int) -> AccessExpired | NotExpired:
+        """Somebody saw that the time may be over."""
+        return await self.ask(user_id, ExpireAccess(operation_id=uuid4().hex))
+
+    # What is waited for
 
     async def meet_node(self) -> None:
         """The database knows the node: the next call to it is a change."""
@@ -292,6 +479,24 @@ class World:
         assert child.actor is not None, f"{name} is not running"
         return child.actor
 
+    async def looked(self, kind: str, times: int = 2) -> None:
+        """Until an actor has looked for work so often from now on, and has done what it found."""
+        actor = self.actor(kind)
+        child = find(self.root, kind)
+        assert child is not None
+        mailbox = child[1].mailbox
+        wanted = mailbox.statistics.handled + times
+
+        async def enough() -> bool:
+            self._wake(kind)
+            return mailbox.statistics.handled >= wanted and len(actor._spawned) <= SCANS[kind]
+
+        await eventually(enough)
+
+    def _wake(self, kind: str) -> None:
+        name, _, key = kind.partition("/")
+        self.directory.find(name, key).wake() if key else self.directory.find(name).wake()
+
     def provisioner(self) -> AsyncioActor:
         """The node's actor."""
         return self.actor(f"provisioner/{NODE}")
@@ -325,44 +530,41 @@ def charge(user_id: int, purchase_id: UUID | None, **changes: Any) -> CreditPaym
     return CreditPayment(**(usual | changes))
 
 
+class Gate:
+    """Holds a step of an actor's phases before it is done."""
+
+    def __init__(self, actor: AsyncioActor, step: str) -> None:
+        self.reached = asyncio.Event()
+        self._open = asyncio.Event()
+        phases: Any = actor.phases  # type: ignore[attr-defined]  # of whoever has some
+        real = getattr(phases, step)
+
+        async def held(*args: Any, **named: Any) -> Any:
+            self.reached.set()
+            await self._open.wait()
+            return await real(*args, **named)
+
+        setattr(phases, step, held)
+
+    def open(self) -> None:
+        """Let it be done."""
+        self._open.set()
+
+
 @asynccontextmanager
 async def running(
     database: Database, rows: Rows, cipher: LinkCipher, **changes: Any
 ) -> AsyncIterator[World]:
     """A back-end that runs as long as the context; `changes` are of its parts."""
     structlog.configure(processors=PLAIN_LOG)
-    await announce_nodes(database, [NODE])
-    directory, source = Directory(), random.Random(7)  # noqa: S311 - the same in every run
-    node, courier = FakeNodeClient(guard=refuse_in_transaction), FakeCourier()
-    catalogue = Catalogue(plans=PLANS, nodes=(NODE,), terms={"stars": STARS})
-    payments = PaymentPhases(database)
-    parts: dict[str, Any] = {
-        "notifier": lambda: NotifierActor(courier, NoticePhases(database, cipher), source),
-        "provisioners": {
-            NODE: lambda: ProvisionerActor(
-                NODE, node, NodePhases(database, cipher), LIMITS, directory, source
-            )
-        },
-        "user": lambda user_id: UserActor(
-            user_id, UserPhases(database, cipher), catalogue, directory
-        ),
-        "journal": Idle,
-        "policies": Idle,
-        "control": Idle,
-        "inbox": Idle,
-        "intake": lambda _: Idle(),
-        "expiry": lambda: ExpiryActor(ExpiryPhases(database), directory),
-        "payments": lambda: SweepActor({}, payments, directory, (), source),
-        "pollers": {},
+    gateways = {
+        name: FakeGateway(terms, newest_first=name == "cryptopay") for name, terms in TERMS.items()
     }
-    surroundings = Surroundings(clock=QuickClock(), weather=(StorageUnavailable,))
-    board = PolicyBoard(POLICIES)
-    root = Tree(Parts(**(parts | changes)), board, directory, surroundings, source).root
-    root.begin_life("root")
-    await root.started
+    node = FakeNodeClient(guard=refuse_in_transaction)
+    world = World(database, rows, cipher, node, FakeCourier(), gateways, changes)
+    await world.begin()
     try:
-        yield World(database, rows, cipher, node, courier, directory, root)
+        yield world
     finally:
-        root.stop()
-        await root.wait_ended()
+        await world.end()
         structlog.reset_defaults()
