@@ -9,22 +9,44 @@ from uuid import UUID
 
 import asyncpg
 
+from config.plans import LONGEST_PERIOD_S
 from storage.links import LinkCipher
 
 Rows: TypeAlias = "asyncpg.Connection[Any]"
 
-#: How long before its ledger row a renewal of lapsed time may have been decided, seconds.
+#: How long before its ledger row a change of time may have been decided, seconds.
 DECIDED_BEFORE_S = 30
 
 ALWAYS = {
-    "I4 a credited payment has one ledger row, money that waits or does not fit has none": """
-        SELECT p.provider, p.provider_payment_id, p.disposition, count(l.id) AS entries
-        FROM payments p LEFT JOIN ledger l ON l.source_kind = 'payment'
+    "I4 money has the ledger rows that its disposition says": """
+        SELECT p.provider, p.provider_payment_id, p.disposition,
+            count(*) FILTER (WHERE l.source_kind = 'payment') AS credits,
+            count(*) FILTER (WHERE l.source_kind = 'refund') AS refunds
+        FROM payments p LEFT JOIN ledger l ON l.source_kind IN ('payment', 'refund')
             AND l.source_id = p.provider || ':' || p.provider_payment_id
         GROUP BY p.provider, p.provider_payment_id
-        HAVING NOT CASE p.disposition WHEN 'credited' THEN count(l.id) = 1
-            WHEN 'received' THEN count(l.id) = 0 WHEN 'mismatch' THEN count(l.id) = 0
-            ELSE count(l.id) <= 1 END
+        HAVING CASE WHEN p.disposition = 'credited'
+                THEN count(*) FILTER (WHERE l.source_kind = 'payment') <> 1
+                    OR count(*) FILTER (WHERE l.source_kind = 'refund') <> 0
+            WHEN p.disposition IN ('refund_pending', 'refunded')
+                THEN count(*) FILTER (WHERE l.source_kind = 'payment')
+                    <> count(*) FILTER (WHERE l.source_kind = 'refund')
+            ELSE count(l.id) <> 0 END
+    """,
+    "I4 a refund takes no more than its payment bought": """
+        SELECT back.id, back.source_id, back.delta_s FROM ledger back
+            LEFT JOIN ledger bought ON bought.source_kind = 'payment'
+                AND bought.source_id = back.source_id
+                AND bought.subscription_id = back.subscription_id
+        WHERE back.source_kind = 'refund' AND -back.delta_s > coalesce(bought.delta_s, -1)
+    """,
+    "I4 money on its way back waits for its provider, or for an owner": """
+        SELECT p.number, p.disposition, b.state FROM payments p LEFT JOIN outbox b
+            ON b.kind = 'refund'
+                AND b.dedupe_key = 'refund:' || p.provider || ':' || p.provider_payment_id
+        WHERE CASE p.disposition
+            WHEN 'refund_pending' THEN coalesce(b.state, '') NOT IN ('due', 'failed')
+            ELSE b.state = 'due' END
     """,
     "I4 time is only credited for a payment": """
         SELECT l.id, l.source_id FROM ledger l WHERE l.source_kind = 'payment'
@@ -69,9 +91,23 @@ ALWAYS = {
     "I10 nothing newer than the wish is applied": """
         SELECT uuid, gen, applied_gen FROM credentials WHERE applied_gen > gen OR gen < 1
     """,
-    # Time given is time bought: exact, except that lapsed time is extended from the moment of
-    # the decision, which is a little before the row.
-    "I17 each change of time is what was bought": f"""
+    "I13 time that owners give, stop or let go on has their act": """
+        SELECT l.id, l.source_kind, l.source_id FROM ledger l
+        WHERE l.source_kind IN ('grant', 'suspend', 'restore')
+            AND NOT EXISTS (SELECT FROM admin_actions a WHERE a.operation_id = l.source_id)
+    """,
+    "I17 only what is bought, given or taken back changes the sum of time": """
+        SELECT id, source_kind, delta_s FROM ledger
+        WHERE NOT CASE WHEN source_kind IN ('payment', 'grant', 'trial') THEN delta_s > 0
+            WHEN source_kind IN ('activation', 'expiry', 'suspend', 'restore') THEN delta_s = 0
+            WHEN source_kind = 'refund' THEN delta_s <= 0 ELSE source_kind = 'change' END
+    """,
+    "I17 no row is beyond the bounds": f"""
+        SELECT id, delta_s FROM ledger WHERE abs(delta_s) > {LONGEST_PERIOD_S}
+    """,  # noqa: S608 - a constant of ours
+    # What waits and what runs grew by just that much; except that a decision was made a little
+    # before its row, which only shows where time ended in between.
+    "I17 each change of time is what its row says": f"""
         SELECT id, delta_s, gained, waits FROM (
             SELECT id, delta_s, pending_after - pending_before AS waits,
                 expires_before > at AS ran,
@@ -88,6 +124,15 @@ ALWAYS = {
         SELECT l.id, l.source_id FROM ledger l WHERE l.source_kind = 'activation'
             AND NOT EXISTS (SELECT FROM credentials c WHERE c.subscription_id = l.subscription_id
                 AND c.uuid::text = split_part(l.source_id, ':', 1) AND c.first_applied_at <= l.at)
+    """,
+    "the story ends where orders and payments stand": """
+        WITH told AS (SELECT DISTINCT ON (kind, subject) kind, subject, event FROM history
+            WHERE kind IN ('purchase', 'payment') ORDER BY kind, subject, id DESC),
+        stands AS (
+            SELECT 'purchase' AS kind, id::text AS subject, status FROM purchases
+            UNION ALL SELECT 'payment', number::text, disposition FROM payments)
+        SELECT * FROM stands LEFT JOIN told USING (kind, subject)
+        WHERE event IS DISTINCT FROM status
     """,
 }
 

@@ -4,18 +4,34 @@ from uuid import uuid4
 
 import pytest
 
+from actors.user.messages import Standing
 from storage.database import Database
 from storage.links import LinkCipher
 from tests.integration.database_fixtures import Rows
-from tests.integration.shop import Shop, expire, link_of, pass_time
+from tests.integration.shop import MONTH_S, Shop, act_of, expire, link_of, pass_time
 from tests.invariants import ALWAYS, EVENTUALLY, assert_invariants
+
+REFUNDED = """INSERT INTO ledger (subscription_id, version, delta_s, pending_before, pending_after,
+    source_kind, source_id, reason, actor)
+SELECT subscription_id, 3, {delta_s}, 0, 0, 'refund', source_id, '', '' FROM ledger
+WHERE source_kind = 'payment'"""
 
 #: By rule: what to change in a database with one served user, so that the rule is broken.
 BREACHES = {
-    "I4 a credited payment has one ledger row": [
+    "I4 money has the ledger rows": [
         "DELETE FROM ledger WHERE source_kind = 'payment'",
         "UPDATE payments SET disposition = 'received'",
         "UPDATE payments SET disposition = 'mismatch'",
+        "UPDATE payments SET disposition = 'refund_pending'",
+        "UPDATE payments SET disposition = 'refunded'",
+        REFUNDED.format(delta_s=0),
+    ],
+    "I4 a refund takes no more": [REFUNDED.format(delta_s=-MONTH_S - 1)],
+    "I4 money on its way back waits": [
+        "UPDATE payments SET disposition = 'refund_pending'",
+        """INSERT INTO outbox (kind, user_id, dedupe_key, payload)
+        SELECT 'refund', user_id, 'refund:' || provider || ':' || provider_payment_id, '{}'
+        FROM payments""",
     ],
     "I4 time is only credited for a payment": [
         "UPDATE ledger SET source_id = 'stars:nobody' WHERE source_kind = 'payment'",
@@ -49,7 +65,28 @@ BREACHES = {
         """ALTER TABLE credentials DROP CONSTRAINT credentials_confirmed_within_wish;
         UPDATE credentials SET applied_gen = gen + 1""",
     ],
-    "I17 each change of time is what was bought": [
+    "I13 time that owners give": [
+        *(
+            f"UPDATE ledger SET source_kind = '{kind}' WHERE source_kind = 'payment'"  # noqa: S608
+            for kind in ("grant", "suspend", "restore")
+        ),
+    ],
+    "I17 only what is bought": [
+        "UPDATE ledger SET delta_s = 0 WHERE source_kind = 'payment'",
+        "UPDATE ledger SET delta_s = 1 WHERE source_kind = 'activation'",
+        "UPDATE ledger SET source_kind = 'refund' WHERE source_kind = 'payment'",
+        "UPDATE ledger SET source_kind = 'gift' WHERE source_kind = 'payment'",
+    ],
+    "I17 no row is beyond": [
+        """ALTER TABLE ledger DROP CONSTRAINT ledger_within_bounds;
+        UPDATE ledger SET delta_s = 316224001 WHERE source_kind = 'payment'""",
+    ],
+    "the story ends where": [
+        "UPDATE purchases SET status = 'cancelled'",
+        "UPDATE payments SET disposition = 'received'",
+        "DELETE FROM history",
+    ],
+    "I17 each change of time is what its row": [
         "UPDATE ledger SET delta_s = delta_s + 1 WHERE source_kind = 'payment'",
         """UPDATE ledger SET expires_after = expires_after + interval '1 s'
         WHERE source_kind = 'activation'""",
@@ -82,6 +119,25 @@ async def test_a_healthy_life_breaks_no_rule(shop: Shop, rows: Rows) -> None:
     await assert_invariants(rows, shop.cipher)
     await shop.confirm(await shop.credential())
     await assert_invariants(rows, shop.cipher)
+
+
+async def test_a_life_with_everything_in_it_breaks_no_rule(shop: Shop, rows: Rows) -> None:
+    await shop.users.record_change(await shop.grant_of(90))
+    await assert_invariants(rows, shop.cipher)
+    await shop.confirm(await shop.credential())
+    payment = (await shop.pay(await shop.order())).payment
+    for standing in (Standing.REVOKED, Standing.RESTORED, Standing.BANNED, Standing.UNBANNED):
+        await shop.users.record_change(await shop.standing_of(standing))
+        await assert_invariants(rows, shop.cipher)
+    await shop.confirm(await shop.credential())
+    await shop.users.record_refund(await shop.refund_of(payment, act=act_of("refund")))
+    await assert_invariants(rows, shop.cipher)
+    await shop.users.record_refunded("stars", payment.provider_payment_id, None)
+    await pass_time(rows, 91)
+    await shop.users.record_change(await shop.expiry_of())
+
+    await assert_invariants(rows, shop.cipher)
+    assert await rows.fetchval("SELECT count(DISTINCT source_kind) FROM ledger") == 7
 
 
 @pytest.mark.parametrize(("rule", "breach"), CASES)
