@@ -169,12 +169,16 @@ class Stage:
 
     async def invoice(self, buyer: Person) -> Message:
         """Walk from /start to the invoice of the first plan."""
+        return await self.order(buyer, lambda message: message.invoice is not None)
+
+    async def order(self, buyer: Person, payable: Callable[[Message], bool]) -> Message:
+        """Walk from /start to what asks for the money of the first plan."""
         await buyer.say("/start")
         card = await self.shown(buyer, _offers("go:plans"))
         await buyer.tap(card, _data(card, "go:plans"))
         plans = await self.shown(buyer, _offers("plan:"))
         await buyer.tap(plans, _data(plans, "plan:"))
-        return await self.shown(buyer, lambda message: message.invoice is not None)
+        return await self.shown(buyer, payable)
 
     async def pay(self, buyer: Person, invoice: Message) -> None:
         """A payment that goes through, at the first tap or a later one."""
