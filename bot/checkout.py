@@ -1,5 +1,6 @@
 """Whether a buyer may pay an invoice now: a pure decision, made before any money moves."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -20,6 +21,7 @@ class Refusal(StrEnum):
     ALREADY_PAID = "checkout-already-paid"
     CLOSED = "checkout-closed"
     PRICE_CHANGED = "checkout-price-changed"
+    WAY_CLOSED = "checkout-way-closed"
     UNDER_WAY = "checkout-under-way"
     TRY_AGAIN = "checkout-try-again"
 
@@ -51,6 +53,7 @@ def decide_checkout(
     offer: Offer,
     plans: Plans,
     nodes: frozenset[str],
+    ways: Mapping[str, str],
 ) -> Approve | Refuse:
     """Answer a pre-checkout question.
 
@@ -60,10 +63,11 @@ def decide_checkout(
         offer: what Telegram is about to charge.
         plans: what is sold today.
         nodes: ids of the nodes that there are today.
+        ways: the ways to pay that are switched on today, with their currencies.
     """
     if claim is None or quote is None or not _same_order(claim, quote, offer):
         return Refuse(reason=Refusal.NOT_YOURS)
-    refusal = _refusal(quote, offer, plans, nodes)
+    refusal = _refusal(quote, offer, plans, nodes) or _closed(quote.purchase, ways)
     return Approve() if refusal is None else Refuse(reason=refusal)
 
 
@@ -88,6 +92,11 @@ def _refusal(quote: QuoteRow, offer: Offer, plans: Plans, nodes: frozenset[str])
     if (provider_of(offer.currency), offer.currency, offer.total) != asked:
         return Refusal.PRICE_CHANGED
     return None if _still_sold(order, plans, nodes) else Refusal.PRICE_CHANGED
+
+
+def _closed(order: PurchaseRow, ways: Mapping[str, str]) -> Refusal | None:
+    """Money that could be taken and not be given back is not taken."""
+    return None if ways.get(order.provider) == order.currency else Refusal.WAY_CLOSED
 
 
 def _shut_out(quote: QuoteRow) -> bool:

@@ -63,7 +63,7 @@ class TelegramCourier:
                 news = replies.personal(notice.text_id, notice.arguments, self._plans)
                 return await self._chat(notice, None).show(news)
             case OwnerAlert():
-                return await self._chat(notice, None).show(alert(notice))
+                return await self._chat(notice, None).show(alert(notice, self._plans))
 
     def _chat(self, notice: Notice, message_id: int | None) -> Chat:
         return Chat(

@@ -104,7 +104,7 @@ def way_button(plan_id: str, provider: str, price: Price, operation_id: str) -> 
     return Button(
         text_id="button-way",
         callback=WayChosen(plan_id=plan_id, provider=provider, operation_id=operation_id),
-        values={"way": provider, "price": price},
+        values={"provider": provider, "price": price},
     )
 
 

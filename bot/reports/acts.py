@@ -35,6 +35,7 @@ from bot.keyboards import Button, Keyboard
 from bot.replies import Reply
 from bot.reports.alerts import payment_buttons
 from bot.reports.fitting import one_line
+from bot.reports.names import who_acts
 from bot.texts import Price, Value
 from config.money import in_words
 from storage.rows import PaymentRow
@@ -143,8 +144,7 @@ def decided(outcome: ManualOutcome) -> Reply:
             return Reply(text_id="act-rejected")
         case DecidedBefore():
             text_id = "act-approved-before" if outcome.approved else "act-rejected-before"
-            who = one_line(outcome.who, 100)
-            return Reply(text_id=text_id, values={"who": who, "at": outcome.at})
+            return Reply(text_id=text_id, values={**who_acts(outcome.who), "at": outcome.at})
         case OrderNotOpen():
             return NO_ORDER
         case _:

@@ -1,6 +1,7 @@
 """What owners are told at once, and the buttons where they can act."""
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -10,6 +11,7 @@ from bot.keyboards import Button, Keyboard
 from bot.replies import Reply
 from bot.reports.fitting import one_line
 from bot.texts import Price, Value
+from config.plans import Plans
 
 #: Every alert and what its text has places for. More arguments are no harm.
 ALERTS: dict[str, frozenset[str]] = {
@@ -33,21 +35,31 @@ WAYS: Mapping[str, tuple[PaymentDecision, ...]] = {
     "alert-payment-odd": (PaymentDecision.REFUND,),
     "alert-refund-by-hand": (PaymentDecision.DONE,),
 }
+#: Seconds that are days or hours to a reader.
+SPANS = frozenset({"limit_s"})
 #: Numbers that are names: their digits stand together.
 NAMES = frozenset({"number", "user_id"})
 LONGEST_ARGUMENT = 300
+#: A thousand years; what is longer is no span of ours.
+LONGEST_SPAN_S = 1_000 * 365 * 86_400
 
 
-def alert(notice: OwnerAlert) -> Reply:
-    """An alert's text; one of another release is told as it came rather than not at all."""
+def alert(notice: OwnerAlert, plans: Plans | None = None) -> Reply:
+    """An alert's text; one of another release is told as it came rather than not at all.
+
+    A plan is named by its title if `plans` still hold it.
+    """
     values = {name: _value(name, value) for name, value in notice.arguments.items()}
     if {"amount", "currency"} <= notice.arguments.keys():
         values["price"] = _price(notice.arguments)
+    plan = plans.get(str(notice.arguments.get("plan"))) if plans else None
+    if plan is not None:
+        values["plan"] = plan.title
     places = ALERTS.get(notice.text_id)
     if places is not None and places <= values.keys():
         keyboard = _ways(notice.text_id, notice.arguments)
         return Reply(text_id=notice.text_id, values=values, keyboard=keyboard)
-    listed = ", ".join(f"{name} = {_value(name, v)}" for name, v in notice.arguments.items())
+    listed = ", ".join(f"{name} = {_word(v)}" for name, v in notice.arguments.items())
     what = one_line(notice.text_id, LONGEST_ARGUMENT)
     return Reply(text_id="alert-other", values={"what": what, "arguments": one_line(listed, 2_000)})
 
@@ -67,8 +79,14 @@ def payment_buttons(number: int, decisions: tuple[PaymentDecision, ...]) -> Keyb
 
 
 def _value(name: str, value: Any) -> Value:
+    if type(value) is int and name in SPANS and 0 <= value < LONGEST_SPAN_S:
+        return timedelta(seconds=value)
     if type(value) is int and name not in NAMES:
         return value
+    return _word(value)
+
+
+def _word(value: Any) -> str:
     return one_line(str(value), LONGEST_ARGUMENT)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from bot.replies import Reply, title
 from bot.reports.fitting import fitting, one_line
+from bot.reports.names import who_acts
 from bot.texts import Price, Texts, Value
 from config.plans import Plans
 from storage.rows import StoryRow
@@ -39,7 +40,7 @@ def story(rows: Sequence[StoryRow], plans: Plans) -> list[StoryLine]:
 
 
 def story_text(rows: Sequence[StoryRow], plans: Plans, texts: Texts, language: str) -> list[str]:
-    """Lines such as `2026-11-23 14:05:02  Paid 150 ⭐ (#17, stars)`; times are UTC."""
+    """Lines such as `2026-11-23 14:05:02  Paid 150 ⭐ by Telegram Stars: payment #17`, in UTC."""
     return [
         f"{row.at.astimezone(UTC):%Y-%m-%d %H:%M:%S}  {story_line(row, plans, texts, language)}"
         for row in rows
@@ -100,7 +101,7 @@ def _purchase(row: StoryRow, plans: Plans) -> StoryLine:
         return StoryLine(at=row.at, text_id="story-ordered", values=values)
     values["event"] = _word(row.event)
     who = details.get("by")
-    by = (StoryPart(text_id="story-by", values={"who": _word(who)}),) if who else ()
+    by = (StoryPart(text_id="story-by", values=who_acts(str(who))),) if who else ()
     return StoryLine(at=row.at, text_id="story-purchase", values=values, parts={"by": by})
 
 
@@ -142,8 +143,8 @@ def _ledger(row: StoryRow, _: Plans) -> StoryLine:
     values: dict[str, Value] = {
         "event": _word(row.event),
         "time": timedelta(seconds=abs(int(details["delta_s"]))),
-        "who": _word(details.get("actor") or "-"),
         "reason": _word(details.get("reason") or ""),
+        **who_acts(str(details.get("actor") or "-")),
     }
     then: tuple[StoryPart, ...] = ()
     if details.get("pending_after"):
@@ -158,8 +159,8 @@ def _ledger(row: StoryRow, _: Plans) -> StoryLine:
 def _act(row: StoryRow, _: Plans) -> StoryLine:
     values: dict[str, Value] = {
         "event": _word(row.event),
-        "who": _word(row.details.get("actor") or "-"),
         "reason": _word(row.details.get("reason") or ""),
+        **who_acts(str(row.details.get("actor") or "-")),
     }
     return StoryLine(at=row.at, text_id="story-act", values=values)
 

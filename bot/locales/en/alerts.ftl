@@ -26,22 +26,22 @@ alert-manual-payment =
 
     Is the money there? Order <code>{ $purchase_id }</code>
 alert-payment-held =
-    ⚠️ Payment #{ $number } is held: { $price } by { $provider } of <code>{ $user_id }</code>. { $reason }
+    ⚠️ Payment #{ $number } is held: { $price }, { way-name }, from <code>{ $user_id }</code>. { $reason }
 
     All that is held: /held
 alert-refund-by-hand =
-    ↩ Payment #{ $number } has to go back by your hand: { $price } by { $provider } to <code>{ $user_id }</code>. { $reason }
+    ↩ Payment #{ $number } has to go back by your hand: { $price }, { way-name }, to <code>{ $user_id }</code>. { $reason }
 
     Once it is done: <code>/refunded { $number }</code>
 alert-refund-stuck = ⚠️ The refund of payment #{ $number } does not get through yet. It is tried on.
 alert-run-away =
-    🚨 More time than the bound allows was stopped: { $bound }, { $limit_s } s, user <code>{ $user_id }</code>.
+    🚨 More time than allowed was about to be given to <code>{ $user_id }</code>, and was not. The bound for { bound-name }: { $limit_s }.
 
     <code>/why { $user_id }</code>
 alert-payment-odd =
     ℹ️ Payment #{ $number } of <code>{ $user_id }</code> was credited, and is odd: { $flag ->
         [late] it came late
         [over] it is more than the price
-        [duplicate_invoice] the order was paid before
+        [duplicate] the order was paid before
        *[other] { $flag }
     }

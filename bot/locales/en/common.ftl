@@ -31,6 +31,30 @@ price = { $currency ->
    *[other] { $amount } { $currency }
 }
 
+# Names that stand within other texts
+
+way-name = { $provider ->
+    [stars] Telegram Stars
+    [cryptopay] Crypto Pay
+    [card] Bank card
+    [manual] Transfer
+   *[other] { $provider }
+}
+who-name = { $kind_of_who ->
+    [owner] owner { $who }
+    [buyer] the buyer
+    [program] the program
+    [provider] { way-name }
+   *[other] { $who }
+}
+bound-name = { $bound ->
+    [row] one gift
+    [user_day] time for one user within a day
+    [shop_day] all gifts within a day
+    [horizon] access ahead of today
+   *[other] { $bound }
+}
+
 # Buttons
 
 button-buy = Buy from { $price }
@@ -44,14 +68,7 @@ button-language = Language
 button-english = English
 button-russian = Русский
 button-back = ‹ Back
-button-way = { $way ->
-    [stars] Telegram Stars
-    [crypto_pay] Crypto Pay
-    [cryptopay] Crypto Pay
-    [card] Bank card
-    [manual] Transfer
-   *[other] { $way }
-} · { $price }
+button-way = { way-name } · { $price }
 button-pay = Pay { $price }
 button-have-paid = ✓ I have paid
 button-cancel-order = Cancel

@@ -24,13 +24,13 @@ news-granted-time = 🎁 We have added { $time } to your access.
 news-trial = 🎁 Your free trial is being prepared. The link comes here by itself.
 news-trial-time = 🎁 Your free trial is being prepared: { $time }. The link comes here by itself.
 news-held =
-    We received your payment and could not find its order.
+    We received your payment, and it fits no order as it is.
 
-    Your money is safe: a person looks at it. Questions: /paysupport
+    Your money is safe: a person is looking at it. Questions: /paysupport
 news-held-sum =
-    We received { $price } and could not find the order.
+    We received { $price }, and it fits no order as it is.
 
-    Your money is safe: a person looks at it. Questions: /paysupport
+    Your money is safe: a person is looking at it. Questions: /paysupport
 news-over =
     You paid twice, or more than the price. Nothing of it is lost.
 

@@ -22,6 +22,7 @@ checkout-not-sold-to-you = We cannot sell to you at the moment. Nothing was char
 checkout-already-paid = This invoice is paid already. To buy more time, open a new one: /buy
 checkout-closed = This invoice has expired. Nothing was charged; please open a new one: /buy
 checkout-price-changed = This offer has changed. Nothing was charged; please look at today's prices: /buy
+checkout-way-closed = This way to pay is closed just now. Nothing was charged; please choose another one: /buy
 checkout-under-way = A payment of this invoice is on its way already. Nothing was charged twice.
 checkout-try-again = We could not check your order just now. Nothing was charged; please try again in a minute.
 
@@ -92,7 +93,7 @@ ways =
 way-not-answering =
     <b>{ $plan }</b>
 
-    This way to pay does not answer just now. Nothing was charged; please take another.
+    This way to pay is not answering just now. Nothing was charged; please take another.
 no-way-answers =
     <b>{ $plan }</b>
 
@@ -118,14 +119,14 @@ too-far-ahead =
 too-many-orders =
     Several of your orders wait for their payment.
 
-    Pay one of them or cancel it, and then choose again.
+    Pay one of them, or come back a little later: those that nobody pays close by themselves.
 order-cancelled = The order is cancelled. Should money still arrive for it, it is not lost.
 claim-recorded =
-    Thank you! A person looks for your payment now.
+    Thank you! A person is checking your payment.
 
     You will hear from us here.
 order-paid = This order is paid already.
-order-closed = This order does not wait for a payment any more.
+order-closed = This order is closed: it waits for no payment any more.
 
 # The trial
 

@@ -8,7 +8,7 @@ story-more =
     Earlier lines that do not fit here: { $more }. All of them: <code>tollgate why { $user }</code>
     { $list }
 story-none = Nothing is known of { $user }.
-story-ordered = Ordered { $plan } for { $price }, way to pay: { $provider } (order { $id })
+story-ordered = Ordered { $plan } for { $price }, to be paid by { way-name } (order { $id })
 story-purchase = Order { $id }: { $event ->
     [awaiting_payment] its invoice was shown
     [awaiting_admin] the buyer says it is paid, an owner decides
@@ -21,7 +21,7 @@ story-purchase = Order { $id }: { $event ->
    *[other] { $event }
 }{ $by }
 story-payment = { $event ->
-    [received] Paid { $price } (#{ $number }, { $provider })
+    [received] Paid { $price } by { way-name }: payment #{ $number }
     [credited] Payment #{ $number } counts
     [mismatch] Payment #{ $number } is held: { $reason }
     [refund_pending] Payment #{ $number } goes back, { $price }: { $reason }
@@ -31,7 +31,7 @@ story-payment = { $event ->
 story-flag-late = { " " }(came late)
 story-flag-over = { " " }(more than the price)
 story-flag-duplicate_invoice = { " " }(the order was paid before)
-story-by = , by { $who }
+story-by = , by { who-name }
 story-key = Key { $id } { $event ->
     [present-wished] is to be let in on { $node }
     [present-confirmed] works on { $node }
@@ -61,7 +61,13 @@ story-notice = { $event ->
     [purchase] the state of an order
     [link] the link
     [news-expired] access has ended
+    [news-refunded] money went back
+    [news-rejected] no money was found
     [news-granted] time was given
+    [news-trial] a trial begins
+    [news-held] a person looks at the money
+    [news-over] more was paid than asked
+    [news-reissue] a new link is being made
     [news-suspended] access is paused
     [news-restored] access is open again
    *[other] { $what }
@@ -71,16 +77,16 @@ story-waits = { " " }Waits for access: { $time }.
 story-ledger = { $event ->
     [payment] Bought time: adds { $time }.
     [activation] Access works, the time starts.
-    [grant] Given by { $who }: adds { $time }. { $reason }
+    [grant] Given by { who-name }: adds { $time }. { $reason }
     [trial] Trial: adds { $time }.
-    [refund] Refund: takes { $time } away.
+    [refund] Refund by { who-name }: takes { $time } away. { $reason }
     [expiry] The time is over.
-    [suspend] Access is paused by { $who }, the time is kept. { $reason }
-    [restore] Access is restored by { $who }. { $reason }
+    [suspend] Access is paused by { who-name }, the time is kept. { $reason }
+    [restore] Access is restored by { who-name }. { $reason }
     [change] Another plan: what was left is converted, { $time }.
    *[other] Time: { $event }, { $time }.
 }{ $then }
-story-act = { $who }: { $event ->
+story-act = { who-name }: { $event ->
     [grant] gave time
     [revoke] closed access
     [restore] opened access again
@@ -88,6 +94,9 @@ story-act = { $who }: { $event ->
     [unban] lifted the ban
     [refund] gave money back
     [credit_held] let held money count
+    [approve_order] found the money of an order
+    [reject_order] found no money for an order
+    [refunded_by_hand] gave money back by hand
    *[other] { $event }
 }. { $reason }
 story-other = { $kind } { $id }: { $event }

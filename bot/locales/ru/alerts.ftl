@@ -26,22 +26,22 @@ alert-manual-payment =
 
     Деньги пришли? Заказ <code>{ $purchase_id }</code>
 alert-payment-held =
-    ⚠️ Платёж #{ $number } ждёт решения: { $price } через { $provider } от <code>{ $user_id }</code>. { $reason }
+    ⚠️ Платёж #{ $number } ждёт решения: { $price }, { way-name }, от <code>{ $user_id }</code>. { $reason }
 
     Все такие платежи: /held
 alert-refund-by-hand =
-    ↩ Платёж #{ $number } нужно вернуть вручную: { $price } через { $provider }, получатель <code>{ $user_id }</code>. { $reason }
+    ↩ Платёж #{ $number } нужно вернуть вручную: { $price }, { way-name }, получатель <code>{ $user_id }</code>. { $reason }
 
     Когда вернёте: <code>/refunded { $number }</code>
 alert-refund-stuck = ⚠️ Возврат платежа #{ $number } пока не проходит. Попытки продолжаются.
 alert-run-away =
-    🚨 Остановлено начисление сверх предела: { $bound }, { $limit_s } с, пользователь <code>{ $user_id }</code>.
+    🚨 Пользователю <code>{ $user_id }</code> едва не начислено больше времени, чем можно. Предел ({ bound-name }): { $limit_s }.
 
     <code>/why { $user_id }</code>
 alert-payment-odd =
     ℹ️ Платёж #{ $number } от <code>{ $user_id }</code> зачтён, но необычен: { $flag ->
         [late] пришёл поздно
         [over] больше цены
-        [duplicate_invoice] заказ уже был оплачен
+        [duplicate] заказ уже был оплачен
        *[other] { $flag }
     }

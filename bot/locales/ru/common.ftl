@@ -37,6 +37,30 @@ price = { $currency ->
    *[other] { $amount } { $currency }
 }
 
+# Имена, которые встречаются в других текстах
+
+way-name = { $provider ->
+    [stars] Звёзды Telegram
+    [cryptopay] Crypto Pay
+    [card] Банковская карта
+    [manual] Перевод
+   *[other] { $provider }
+}
+who-name = { $kind_of_who ->
+    [owner] владелец { $who }
+    [buyer] покупатель
+    [program] программа
+    [provider] { way-name }
+   *[other] { $who }
+}
+bound-name = { $bound ->
+    [row] один подарок
+    [user_day] время одного пользователя за день
+    [shop_day] все подарки за день
+    [horizon] доступ наперёд
+   *[other] { $bound }
+}
+
 # Кнопки
 
 button-buy = Купить от { $price }
@@ -50,14 +74,7 @@ button-language = Язык
 button-english = English
 button-russian = Русский
 button-back = ‹ Назад
-button-way = { $way ->
-    [stars] Звёзды Telegram
-    [crypto_pay] Crypto Pay
-    [cryptopay] Crypto Pay
-    [card] Банковская карта
-    [manual] Перевод
-   *[other] { $way }
-} · { $price }
+button-way = { way-name } · { $price }
 button-pay = Оплатить { $price }
 button-have-paid = ✓ Оплачено
 button-cancel-order = Отменить

@@ -8,7 +8,7 @@ story-more =
     Более ранних строк, которые не поместились: { $more }. Все строки: <code>tollgate why { $user }</code>
     { $list }
 story-none = О пользователе { $user } ничего не известно.
-story-ordered = Заказ: { $plan } за { $price }, способ оплаты: { $provider } (заказ { $id })
+story-ordered = Заказ: { $plan } за { $price }, способ оплаты: { way-name } (заказ { $id })
 story-purchase = Заказ { $id }: { $event ->
     [awaiting_payment] счёт показан
     [awaiting_admin] покупатель сообщил об оплате, решает владелец
@@ -21,7 +21,7 @@ story-purchase = Заказ { $id }: { $event ->
    *[other] { $event }
 }{ $by }
 story-payment = { $event ->
-    [received] Оплачено { $price } (#{ $number }, { $provider })
+    [received] Оплачено { $price }, { way-name }: платёж #{ $number }
     [credited] Платёж #{ $number } зачтён
     [mismatch] Платёж #{ $number } отложен: { $reason }
     [refund_pending] Платёж #{ $number } возвращается, { $price }: { $reason }
@@ -31,7 +31,7 @@ story-payment = { $event ->
 story-flag-late = { " " }(пришёл поздно)
 story-flag-over = { " " }(больше цены)
 story-flag-duplicate_invoice = { " " }(заказ уже был оплачен)
-story-by = , { $who }
+story-by = , решение: { who-name }
 story-key = Ключ { $id } { $event ->
     [present-wished] надо впустить на { $node }
     [present-confirmed] работает на { $node }
@@ -61,7 +61,13 @@ story-notice = { $event ->
     [purchase] состояние заказа
     [link] ссылка
     [news-expired] доступ закончился
+    [news-refunded] деньги возвращены
+    [news-rejected] деньги не найдены
     [news-granted] подарено время
+    [news-trial] начинается проба
+    [news-held] деньги проверяет человек
+    [news-over] заплачено больше, чем нужно
+    [news-reissue] готовится новая ссылка
     [news-suspended] доступ приостановлен
     [news-restored] доступ снова открыт
    *[other] { $what }
@@ -71,16 +77,16 @@ story-waits = { " " }Ждёт доступа: { $time }.
 story-ledger = { $event ->
     [payment] Куплено время: плюс { $time }.
     [activation] Доступ заработал, время пошло.
-    [grant] Подарок, { $who }: плюс { $time }. { $reason }
+    [grant] Подарок, { who-name }: плюс { $time }. { $reason }
     [trial] Проба: плюс { $time }.
-    [refund] Возврат: минус { $time }.
+    [refund] Возврат, { who-name }: минус { $time }. { $reason }
     [expiry] Время вышло.
-    [suspend] Доступ приостановлен, время сохранено, { $who }. { $reason }
-    [restore] Доступ восстановлен, { $who }. { $reason }
+    [suspend] Доступ приостановлен, время сохранено, { who-name }. { $reason }
+    [restore] Доступ восстановлен, { who-name }. { $reason }
     [change] Другой тариф: остаток пересчитан, { $time }.
    *[other] Время: { $event }, { $time }.
 }{ $then }
-story-act = { $who }: { $event ->
+story-act = { who-name }: { $event ->
     [grant] подарено время
     [revoke] доступ закрыт
     [restore] доступ открыт
@@ -88,6 +94,9 @@ story-act = { $who }: { $event ->
     [unban] запрет снят
     [refund] возврат денег
     [credit_held] отложенные деньги зачтены
+    [approve_order] деньги за заказ найдены
+    [reject_order] деньги за заказ не найдены
+    [refunded_by_hand] деньги возвращены вручную
    *[other] { $event }
 }. { $reason }
 story-other = { $kind } { $id }: { $event }

@@ -17,7 +17,7 @@ from bot.callbacks import (
 from bot.ports import Queries, Users
 from bot.replies import Reply
 from bot.reports import acts
-from bot.routers.admin.wording import number_of, operator, quoted_reason
+from bot.routers.admin.wording import id_of_tap, number_of, operator, quoted_reason
 from bot.screen import Screen
 
 #: Two buttons each; a keyboard holds a hundred.
@@ -68,17 +68,16 @@ async def held(_: Message, queries: Queries, screen: Screen) -> None:
 
 
 async def decide_of_button(
-    _: CallbackQuery,
+    query: CallbackQuery,
     callback_data: PaymentDecided,
     queries: Queries,
     users: Users,
     screen: Screen,
-    operation_id: str,
 ) -> None:
     """Do what the button says. The alert stays: a list has other buttons too."""
     await screen.acknowledge()
     number, decision = callback_data.number, callback_data.decision
-    reply = await _decided(decision, number, "", queries, users, screen, operation_id)
+    reply = await _decided(decision, number, "", queries, users, screen, id_of_tap(query))
     await screen.below().show(reply)
 
 
@@ -106,12 +105,11 @@ async def refund(
 
 
 async def decide_order(
-    _: CallbackQuery,
+    query: CallbackQuery,
     callback_data: OrderDecided,
     queries: Queries,
     users: Users,
     screen: Screen,
-    operation_id: str,
 ) -> None:
     """Approve or reject an order that is paid outside."""
     await screen.acknowledge()
@@ -120,7 +118,7 @@ async def decide_order(
         await screen.show(acts.NO_ORDER)
         return
     wish = DecideManual(
-        operation_id=operation_id,
+        operation_id=id_of_tap(query),
         purchase_id=order.id,
         approve=callback_data.decision == "approve",
         who=operator(screen),

@@ -21,6 +21,13 @@ def number_of(word: str) -> int | None:
     return int(match[1]) if match else None
 
 
+def id_of_tap(query: CallbackQuery) -> str:
+    """The same for every tap on the same button, so that two fingers act once."""
+    holder = query.message
+    where = f"{holder.chat.id}:{holder.message_id}" if holder else query.id
+    return f"button:{where}:{query.data}"
+
+
 #: A person's number; below 2 ** 52 (https://core.telegram.org/bots/api#user).
 USER = re.compile(r"[1-9][0-9]{0,14}")
 #: Time that is given away, with its unit.

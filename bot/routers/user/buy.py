@@ -133,6 +133,9 @@ async def _order(
     try:
         page = await _invoice(outcome, gateways, plans, screen)
     except ProviderUnavailable:
+        # Nobody can see its invoice: it must not stand among those that wait to be paid.
+        give_up = CancelOrder(operation_id=operation_id, purchase_id=outcome.purchase_id)
+        await users.ask(screen.user.id, give_up)
         await _another_way(outcome, plans, gateways, screen)
         return
     sent = InvoiceSent(

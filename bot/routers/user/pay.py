@@ -4,6 +4,7 @@ A charge is passed on whatever chat it came from and whatever its payload says: 
 """
 
 import asyncio
+from collections.abc import Mapping
 from typing import assert_never
 
 from aiogram import F, Router
@@ -14,6 +15,7 @@ from actors.payments.messages import credit_of
 from actors.user.messages import NoteRefund
 from bot.checkout import Approve, Offer, Refusal, Refuse, decide_checkout
 from bot.gateways.payload import PayloadSigner
+from bot.gateways.port import Gateway
 from bot.gateways.telegram_invoice import charged, provider_of
 from bot.ports import Queries, Users
 from bot.texts import Texts
@@ -33,20 +35,22 @@ def pay_router() -> Router:
     return router
 
 
-async def pre_checkout(
+async def pre_checkout(  # noqa: PLR0913, PLR0917 - a collaborator each
     query: PreCheckoutQuery,
     queries: Queries,
     plans: Plans,
     texts: Texts,
     signer: PayloadSigner,
     nodes: frozenset[str],
+    gateways: Mapping[str, Gateway],
     language: str,
     unanswered: tuple[type[Exception], ...],
 ) -> None:
     """Answer in time, whatever the answer; without one the buyer waits and is not charged."""
+    ways = {name: gateway.terms.currency for name, gateway in gateways.items()}
     try:
         async with asyncio.timeout(QUOTE_DEADLINE_S):
-            decision = await _decide(query, queries, plans, signer, nodes)
+            decision = await _decide(query, queries, plans, signer, nodes, ways)
     except unanswered:
         decision = Refuse(reason=Refusal.TRY_AGAIN)
     match decision:
@@ -65,11 +69,12 @@ async def _decide(
     plans: Plans,
     signer: PayloadSigner,
     nodes: frozenset[str],
+    ways: Mapping[str, str],
 ) -> Approve | Refuse:
     claim = signer.verify(query.invoice_payload)
     quote = await queries.quote(claim.purchase_id) if claim else None
     offer = Offer(payer_id=query.from_user.id, currency=query.currency, total=query.total_amount)
-    decision = decide_checkout(claim, quote, offer, plans, nodes)
+    decision = decide_checkout(claim, quote, offer, plans, nodes, ways)
     if claim is None or isinstance(decision, Refuse):
         return decision
     # Two taps on *Pay* ask twice before either is charged: one of them may go on.

@@ -9,6 +9,7 @@ from aiogram.types import InlineKeyboardMarkup
 from actors.payments.ports import ProviderUnavailable
 from actors.runtime.replies import Unavailable
 from actors.user.messages import (
+    CancelOrder,
     InvoiceAlreadySent,
     InvoiceDue,
     InvoiceRecorded,
@@ -16,6 +17,7 @@ from actors.user.messages import (
     NotSoldToUser,
     OpenPurchase,
     OpenPurchaseOutcome,
+    OrderCancelled,
     PlanNotSold,
 )
 from bot.callbacks import PlanChosen
@@ -112,14 +114,15 @@ async def test_an_invoice_that_was_not_recorded_is_tried_again(world: World) -> 
         await world.feed(tap(CHOICE))
 
 
-async def test_a_way_that_does_not_answer_is_told_and_nothing_is_recorded(world: World) -> None:
-    world.users.answers = {OpenPurchase: DUE}
+async def test_a_way_that_does_not_answer_is_told_and_its_order_given_up(world: World) -> None:
+    world.users.answers = {OpenPurchase: DUE, CancelOrder: OrderCancelled()}
     world.gateways["stars"].answer = ProviderUnavailable("away")
 
     await world.feed(tap(CHOICE))
 
     assert "Nothing was charged" in world.telegram.called(EditMessageText)[0].text
-    assert not any(isinstance(ask, InvoiceSent) for _, ask in world.users.asked)
+    given_up = CancelOrder(operation_id="telegram:5", purchase_id=PURCHASE)
+    assert world.users.asked[1:] == [(BUYER, given_up)]
 
 
 async def test_a_page_is_recorded_with_its_invoice_and_opens_by_a_button(world: World) -> None:

@@ -15,6 +15,7 @@ from tests.unit.bot.conftest import BUYER, NOW, PURCHASE, month, quote
 
 CLAIM = InvoiceClaim(purchase_id=PURCHASE, user_id=BUYER, plan_id="month")
 NODES = frozenset({"node-1"})
+WAYS = {"stars": "XTR", "card": "RUB"}
 OFFER = Offer(payer_id=BUYER, currency="XTR", total=150)
 BY_CARD = {"provider": "card", "currency": "RUB", "price": 19_900}
 CARD_OFFER = Offer(payer_id=BUYER, currency="RUB", total=19_900)
@@ -22,7 +23,7 @@ CARD_OFFER = Offer(payer_id=BUYER, currency="RUB", total=19_900)
 
 @pytest.mark.parametrize("status", sorted(PAYABLE))
 def test_an_open_order_may_be_paid_by_its_owner(plans: Plans, status: PurchaseStatus) -> None:
-    assert decide_checkout(CLAIM, quote(status=status), OFFER, plans, NODES) == Approve()
+    assert decide_checkout(CLAIM, quote(status=status), OFFER, plans, NODES, WAYS) == Approve()
 
 
 def test_an_order_by_card_may_be_paid_while_its_plan_is_sold_at_that_price() -> None:
@@ -32,12 +33,12 @@ def test_an_order_by_card_may_be_paid_while_its_plan_is_sold_at_that_price() -> 
         (month(), Refuse(reason=Refusal.PRICE_CHANGED)),
     ):
         plans = Plans(plans=(plan,))
-        assert decide_checkout(CLAIM, quote(**BY_CARD), CARD_OFFER, plans, NODES) == decision
+        assert decide_checkout(CLAIM, quote(**BY_CARD), CARD_OFFER, plans, NODES, WAYS) == decision
 
 
 def test_an_order_may_be_paid_up_to_its_last_moment(plans: Plans) -> None:
     last = quote(invoice_expires_at=NOW + timedelta(microseconds=1))
-    assert decide_checkout(CLAIM, last, OFFER, plans, NODES) == Approve()
+    assert decide_checkout(CLAIM, last, OFFER, plans, NODES, WAYS) == Approve()
 
 
 @pytest.mark.parametrize(
@@ -84,12 +85,12 @@ def test_everything_else_is_refused_with_a_reason(
     offer: Offer,
     reason: Refusal,
 ) -> None:
-    assert decide_checkout(claim, row, offer, plans, NODES) == Refuse(reason=reason)
+    assert decide_checkout(claim, row, offer, plans, NODES, WAYS) == Refuse(reason=reason)
 
 
 @pytest.mark.parametrize("status", sorted(set(PurchaseStatus) - PAYABLE - {PurchaseStatus.PAID}))
 def test_an_order_that_is_not_open_is_closed(plans: Plans, status: PurchaseStatus) -> None:
-    decision = decide_checkout(CLAIM, quote(status=status), OFFER, plans, NODES)
+    decision = decide_checkout(CLAIM, quote(status=status), OFFER, plans, NODES, WAYS)
     assert decision == Refuse(reason=Refusal.CLOSED)
 
 
@@ -102,5 +103,20 @@ def test_an_order_that_is_not_open_is_closed(plans: Plans, status: PurchaseStatu
     ids=["at another price", "not at all"],
 )
 def test_a_plan_that_is_no_longer_sold_so_is_refused(plans: Plans) -> None:
-    decision = decide_checkout(CLAIM, quote(), OFFER, plans, NODES)
+    decision = decide_checkout(CLAIM, quote(), OFFER, plans, NODES, WAYS)
     assert decision == Refuse(reason=Refusal.PRICE_CHANGED)
+
+
+@pytest.mark.parametrize(
+    "ways", [{}, {"card": "RUB"}, {"stars": "RUB"}], ids=["none", "another", "other money"]
+)
+def test_a_way_to_pay_that_was_switched_off_since_takes_no_money(
+    plans: Plans, ways: dict[str, str]
+) -> None:
+    decision = decide_checkout(CLAIM, quote(), OFFER, plans, NODES, ways)
+    assert decision == Refuse(reason=Refusal.WAY_CLOSED)
+
+
+def test_a_closed_way_says_nothing_to_a_stranger(plans: Plans) -> None:
+    decision = decide_checkout(CLAIM, quote(user_id=1), OFFER, plans, NODES, {})
+    assert decision == Refuse(reason=Refusal.NOT_YOURS)

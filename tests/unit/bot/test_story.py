@@ -21,7 +21,7 @@ PAID = row("payment", "received", amount=150, currency="XTR", provider="stars")
 
 def test_a_payment_is_told_with_its_number_and_moment(texts: Texts, plans: Plans) -> None:
     assert story_text([PAID], plans, texts, "en") == [
-        "2026-12-24 15:04:00  Paid 150 ⭐ (#17, stars)"
+        "2026-12-24 15:04:00  Paid 150 ⭐ by Telegram Stars: payment #17"
     ]
 
 
