@@ -1,8 +1,8 @@
 """Model of paid time: the seconds that people get are the seconds that they paid for.
 
 Two payments, each perhaps handled twice; a commit whose outcome nobody learns, which may still
-happen; a confirmation that is recorded again; a node that answers at once, late or, while an
-outage lasts, not at all. Time goes in ticks; a period is two of them. A transaction ends within
+happen; a confirmation that is recorded again; a node that answers at once or, after an outage, any
+number of ticks later. Time goes in ticks; a period is two of them. A transaction ends within
 its tick, for it has a timeout; everything else may take any number of ticks.
 
 Real: `decide_credit`, `decide_expiry`. Mirrored: the confirmation and wishes (`statements`), and
@@ -11,31 +11,14 @@ key of the ledger, too), the subscription has the version that was read.
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
-from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import NamedTuple
 
-from actors.user.decisions.access import decide_expiry
-from actors.user.decisions.money import decide_credit
-from storage.rows import (
-    AccessChange,
-    CredentialRow,
-    Credit,
-    Desired,
-    SubscriptionRow,
-    SubscriptionStatus,
-    UserRecord,
-    Wish,
-)
+from storage.rows import SubscriptionStatus, Wish
+from tests.model.paid_rows import PERIOD, Time, confirm, credit, expire, write
 from tests.model.search import Step
-from tests.model.statements import Owned, confirm, wish
 from tests.model.states import Credential
-from tests.unit.actors import rows
 
-PERIOD = 2
-TICK_S = rows.MONTH_S // PERIOD
-CATALOGUE = rows.catalogue()
 #: How far money has come.
 NOT_YET, RECEIVED, CREDITED = range(3)
 
@@ -45,15 +28,6 @@ LESS = "less time than was bought"
 UNPAID = "a payment waits although nothing is left to do"
 UNSTARTED = "time waits although nothing is left to do"
 RECEIVED_COSTS, OVER_COSTS, TELLING_COSTS, RECORDING_COSTS = 1000, 100, 10, 5
-
-
-class Time(NamedTuple):
-    """A subscription; `ends` and `pending` in ticks."""
-
-    status: SubscriptionStatus
-    ends: int | None
-    pending: int
-    version: int
 
 
 class Decision(NamedTuple):
@@ -177,17 +151,11 @@ class PaidTimeModel:
     def _decided(
         self, now: int, time: Time | None, key: Credential | None, payment: int
     ) -> Decision:
-        charge = rows.payment(provider_payment_id=f"charge-{payment}")
-        order = rows.purchase(invoice_expires_at=rows.NOW + 99 * rows.MONTH)
-        record = _record_of(now, time, key)
-        credit = decide_credit(record, charge, order, CATALOGUE, rows.IDS)
-        assert isinstance(credit, Credit)
-        assert credit.change.after is not None
-        after = _time(credit.change.after)
+        after, wishes = credit(now, time, key, payment)
         if not self._starts_with_access and after.pending:
             ends = max(now, after.ends or now) + after.pending
             after = after._replace(ends=ends, pending=0)
-        return Decision(payment, time.version if time else 0, after, credit.change.wishes)
+        return Decision(payment, time.version if time else 0, after, wishes)
 
     def _committed(self, state: State, decision: Decision) -> State:
         version = state.time.version if state.time else 0
@@ -195,7 +163,8 @@ class PaidTimeModel:
         if version != decision.before or (self._once and stands != RECEIVED):
             return state
         paid = _put(state.payments, decision.payment, CREDITED)
-        return _written(state, decision.after, decision.wishes)._replace(payments=paid)
+        time, key = write(state.now, decision.after, state.key, decision.wishes)
+        return state._replace(time=time, key=key, payments=paid)
 
     def _recorded(self, state: State, answer: Answer) -> State:
         assert state.time is not None
@@ -205,8 +174,8 @@ class PaidTimeModel:
             return state._replace(
                 time=Time(active, ends, 0, state.time.version + 1), key=_applied(state.key)
             )
-        owned = confirm(_owned(state.now, state.time, state.key), rows.FIRST, answer.gen)
-        return state._replace(time=_time(owned.subscription), key=_key(owned))
+        time, key = confirm(state.now, state.time, state.key, answer.gen)
+        return state._replace(time=time, key=key)
 
     def wrong(self, state: State) -> str | None:
         """See `Model`: used, left and waiting are bought."""
@@ -264,76 +233,14 @@ def _rank(state: State) -> int:
 
 def _expired(state: State) -> State | None:
     """What is left when time that is over was ended."""
-    if state.time is None:
+    if state.time is None or state.time.status is not SubscriptionStatus.ACTIVE:
         return None
-    record = _record_of(state.now, state.time, state.key)
-    decision = decide_expiry(replace(record, uncredited=RECEIVED in state.payments))
-    if not isinstance(decision, AccessChange):
-        return None
-    assert decision.after is not None
-    return _written(state, _time(decision.after), decision.wishes)
-
-
-def _written(state: State, time: Time, wishes: tuple[Wish, ...]) -> State:
-    owned = _owned(state.now, time, state.key)
-    for wanted in wishes:
-        owned = wish(owned, replace(wanted, uuid=rows.FIRST))
-    return state._replace(time=time, key=_key(owned))
+    ended = expire(state.now, state.time, state.key, uncredited=RECEIVED in state.payments)
+    return None if ended is None else state._replace(time=ended[0], key=ended[1])
 
 
 def _put(payments: tuple[int, ...], payment: int, stands: int) -> tuple[int, ...]:
     return (*payments[:payment], stands, *payments[payment + 1 :])
-
-
-def _moment(tick: int) -> datetime:
-    return rows.NOW + timedelta(seconds=tick * TICK_S)
-
-
-def _record_of(now: int, time: Time | None, key: Credential | None) -> UserRecord:
-    if time is None:
-        return rows.record(now=_moment(now))
-    owned = _owned(now, time, key)
-    return rows.record(
-        now=owned.now, subscription=owned.subscription, credentials=owned.credentials
-    )
-
-
-def _owned(now: int, time: Time, key: Credential | None) -> Owned:
-    subscription = replace(
-        rows.subscription(time.status),
-        expires_at=None if time.ends is None else _moment(time.ends),
-        pending_s=time.pending * TICK_S,
-        version=time.version,
-    )
-    return Owned(_moment(now), subscription, () if key is None else (_row(key),))
-
-
-def _row(key: Credential) -> CredentialRow:
-    return rows.credential(
-        desired=Desired.PRESENT if key.present else Desired.ABSENT,
-        gen=key.gen,
-        applied_gen=key.applied_gen,
-        first_applied_at=rows.NOW if key.was_applied else None,
-    )
-
-
-def _time(row: SubscriptionRow) -> Time:
-    ends = None if row.expires_at is None else _ticks((row.expires_at - rows.NOW).total_seconds())
-    return Time(row.status, ends, _ticks(row.pending_s), row.version)
-
-
-def _ticks(seconds: float) -> int:
-    whole, rest = divmod(seconds, TICK_S)
-    assert rest == 0
-    return int(whole)
-
-
-def _key(owned: Owned) -> Credential | None:
-    if not owned.credentials:
-        return None
-    (row,) = owned.credentials
-    present, applied = row.desired is Desired.PRESENT, row.first_applied_at is not None
-    return Credential(present, row.gen, row.applied_gen, applied, None)
 
 
 def _applied(key: Credential | None) -> Credential | None:

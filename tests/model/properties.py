@@ -8,6 +8,7 @@ from tests.model.states import OVER, Call, Database, Node, State
 REVIVED = "revived: a uuid whose removal is confirmed lets somebody in"
 DIVERGED = "diverged: nothing is left to do, and the node is not what the database wants"
 FELL = "a generation fell"
+CAME_BACK = "a uuid came back although another one took its place"
 AHEAD_OF_US = "the node holds a generation that was never committed"
 CONFIRMED_AHEAD = "more is confirmed than was wished"
 TOO_MANY = "two uuids let in, and none is about to take the other's place"
@@ -26,8 +27,10 @@ def wrong(state: State) -> str | None:
 
 def wrong_step(before: State, after: State) -> str | None:
     """The rule that a step breaks."""
-    if after.database is not before.database and _fell(before.database, after.database):
-        return FELL
+    if after.database is not before.database:
+        rule = _wrong_write(before.database, after.database)
+        if rule is not None:
+            return rule
     if after.node is not before.node and _forgot(before.node, after.node):
         return FELL
     return None
@@ -102,10 +105,16 @@ def _wrong_node(database: Database, node: Node) -> str | None:
 
 
 @lru_cache(None)
-def _fell(before: Database, after: Database) -> bool:
+def _wrong_write(before: Database, after: Database) -> str | None:
     gone = len(after.credentials) < len(before.credentials)
-    pairs = zip(before.credentials, after.credentials, strict=False)
-    return gone or any(new.gen < old.gen or new.applied_gen < old.applied_gen for old, new in pairs)
+    pairs = list(zip(before.credentials, after.credentials, strict=False))
+    if gone or any(new.gen < old.gen or new.applied_gen < old.applied_gen for old, new in pairs):
+        return FELL
+    replaced = {row.replaces for row in before.credentials}
+    returned = (slot for slot, (old, new) in enumerate(pairs) if new.present and not old.present)
+    if not replaced.isdisjoint(returned):
+        return CAME_BACK
+    return None
 
 
 @lru_cache(None)

@@ -15,6 +15,7 @@ from actors.user.messages import NotExpired
 from storage.rows import AccessChange, SubscriptionStatus, UserRecord
 from tests.model import paid_time, properties
 from tests.model.back_end import BackEnd
+from tests.model.paid_rows import PERIOD
 from tests.model.paid_time import PaidTimeModel
 from tests.model.protocol import OK, WRONG_EPOCH, ProtocolModel
 from tests.model.search import Found, search
@@ -161,12 +162,12 @@ def _paid(name: str, model: PaidTimeModel, rule: str) -> Variant:
 
 PAID_TIME_SIGHTS: Mapping[str, Callable[[paid_time.State], bool]] = {
     "time waits while time passes": lambda s: s.now > 0 and s.used == 0 and _waits(s) > 0,
-    "two payments wait": lambda s: _waits(s) == 2 * paid_time.PERIOD,
+    "two payments wait": lambda s: _waits(s) == 2 * PERIOD,
     "a renewal after the end": lambda s: s.used > 0 and _waits(s) > 0,
     "a commit that was overtaken": lambda s: any(
         s.payments[decision.payment] == paid_time.CREDITED for decision in s.limbo
     ),
-    "all that was bought is used": lambda s: s.used == 2 * paid_time.PERIOD,
+    "all that was bought is used": lambda s: s.used == 2 * PERIOD,
 }
 
 

@@ -17,7 +17,7 @@ from tests.model import statements
 from tests.model.statements import Owned
 
 BUYER, NODE = 77, "node-1"
-ROUNDS = 300
+ROUNDS = 150
 ENDS = (timedelta(days=-3), timedelta(0), timedelta(days=3))
 INSERT = """
 INSERT INTO credentials (uuid, subscription_id, node_id, desired, gen, applied_gen,
@@ -151,7 +151,7 @@ async def test_the_mirror_does_what_postgresql_does(connection: Connection, act:
 async def test_without_the_comparison_the_mirror_differs(connection: Connection) -> None:
     """The comparison above can fail."""
     source, differs = random.Random(1), 0  # noqa: S311 - the same rows in every run
-    for _ in range(ROUNDS // 3):
+    for _ in range(ROUNDS):
         async with undone(connection) as now:
             await put(connection, source, now)
             before = await owned(connection, now)
