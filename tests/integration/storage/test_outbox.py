@@ -8,7 +8,14 @@ from storage import outbox
 from storage.database import Database
 from storage.operations import OperatorRecords
 from storage.phases import STRANGER_WAIT_S, PostgresQueries
-from storage.rows import AlertDraft, AlertNews, LinkNews, OutboxRow, PurchaseNews
+from storage.rows import (
+    AlertDraft,
+    AlertNews,
+    LinkNews,
+    OutboxRow,
+    PersonalNews,
+    PurchaseNews,
+)
 from tests.integration.database_fixtures import Rows
 from tests.integration.shop import BUYER, Shop, expire, link_of, pass_time
 
@@ -172,7 +179,9 @@ async def test_a_dropped_message_is_told_when_there_is_news(
 # What the rows behind a message say.
 
 
-async def news(shop: Shop, notice: str) -> PurchaseNews | LinkNews | AlertNews | None:
+async def news(
+    shop: Shop, notice: str
+) -> PurchaseNews | LinkNews | PersonalNews | AlertNews | None:
     """The news behind the only message of a kind."""
     (row,) = [row for row in await shop.notices.due(10) if row.payload["notice"] == notice]
     return await shop.notices.news(row)
