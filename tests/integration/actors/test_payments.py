@@ -126,6 +126,7 @@ async def test_a_poll_that_overtakes_the_push_is_the_one_credit(world: World) ->
     await asyncio.wait_for(gate.reached.wait(), 60)
 
     push = asyncio.create_task(world.push(charge))
+    await world.waiting(BUYER)
     gate.open()
 
     assert isinstance(await push, PaymentAlreadyRecorded)

@@ -30,7 +30,9 @@ from tests.integration.shop import BUYER, MONTH_S, expire, pass_time
 
 
 def tap(operation_id: str = "tap-1", plan_id: str = "month") -> OpenPurchase:
-    return OpenPurchase(operation_id=operation_id, plan_id=plan_id, language="en", chat_id=BUYER)
+    return OpenPurchase(
+        operation_id=operation_id, plan_id=plan_id, language="en", chat_id=BUYER, provider="stars"
+    )
 
 
 async def bought_s(world: World) -> float:
@@ -143,7 +145,7 @@ async def test_a_stranger_s_money_for_an_order_is_held_and_no_news_for_its_owner
     assert isinstance(await world.pay(5, purchase_id), PaymentHeld)
 
     await world.settle()
-    assert world.courier.carried == []
+    assert [notice for notice in world.courier.carried if notice.chat_id == BUYER] == []
 
 
 async def test_money_without_an_order_is_held(world: World) -> None:

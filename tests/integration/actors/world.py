@@ -15,7 +15,7 @@ from uuid import UUID, uuid4
 
 import structlog
 
-from actors.expiry.actor import ExpiryActor
+from actors.expiry.actor import EXPIRY, ExpiryActor
 from actors.notifier.actor import NotifierActor
 from actors.notifier.pace import PaceLimits
 from actors.notifier.ports import (
@@ -241,7 +241,7 @@ class FakeCourier:
 
 
 #: Work beside the messages of actors that have nothing to do: their timers.
-SCANS = {PAYMENTS: 2, f"{POLLER}/stars": 1, f"{POLLER}/cryptopay": 1}
+SCANS = {EXPIRY: 1, PAYMENTS: 2, f"{POLLER}/stars": 1, f"{POLLER}/cryptopay": 1}
 
 
 class Idle(AsyncioActor):
@@ -492,6 +492,17 @@ class World:
             return mailbox.statistics.handled >= wanted and len(actor._spawned) <= SCANS[kind]
 
         await eventually(enough)
+
+    async def waiting(self, user_id: int) -> None:
+        """Until a message waits behind the one that a user's actor has in hand."""
+        child = find(self.root, f"{USER}/{user_id}")
+        assert child is not None
+        mailbox = child[1].mailbox
+
+        async def queued() -> bool:
+            return mailbox.in_hand is not None and not mailbox.empty()
+
+        await eventually(queued)
 
     def _wake(self, kind: str) -> None:
         name, _, key = kind.partition("/")
