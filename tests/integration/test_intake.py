@@ -28,6 +28,7 @@ from bot.intake import (
     TELEGRAM_TRIES,
     InboxWorker,
     TelegramIntake,
+    UnknownSource,
     lane_of,
     raw_update,
 )
@@ -556,7 +557,9 @@ async def test_a_bug_holds_back_its_own_user_until_it_is_decided(door: Door) -> 
     assert door.handlers.handled == [10, 11]
 
 
-@pytest.mark.parametrize("weather", [StorageUnavailable("away"), Unavailable("busy")])
+@pytest.mark.parametrize(
+    "weather", [StorageUnavailable("away"), Unavailable("busy"), UnknownSource("switched off")]
+)
 async def test_weather_is_not_counted(door: Door, weather: Exception) -> None:
     door.handlers.fails(10, weather, times=6)
     door.telegram.send(said(10))
