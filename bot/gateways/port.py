@@ -69,7 +69,11 @@ class Gateway(PaymentGateway, Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PushAccepted:
-    """A push that is the provider's own; `source_id` is the same for the same push."""
+    """A push that is the provider's own.
+
+    `source_id` is the same for the same bytes and another for others: a digest of the body belongs
+    into it, or the inbox takes news for a number that was used twice.
+    """
 
     source_id: str
 
