@@ -31,7 +31,7 @@ from actors.user.messages import (
     TrialNotOffered,
     UserUnknown,
 )
-from config.plans import Plan
+from config.plans import Limits, Plan
 from storage.rows import (
     AccessChange,
     ActDraft,
@@ -41,7 +41,6 @@ from storage.rows import (
     NewsDraft,
     Origin,
     RemovedCredential,
-    SubscriptionRow,
     SubscriptionStatus,
     UserRecord,
     UserStatus,
@@ -122,6 +121,10 @@ def decide_grant(
     if plan is None or node_id is None:
         return PlanNotSold()
     period_s, user_id = message.period_s or plan.period_s, record.user.tg_id
+    # Before anything is reckoned: an end that no calendar holds is an error, not an answer.
+    too_much = _gift_bound(period_s, catalogue.plans.limits, given_today_s)
+    if too_much is not None:
+        return too_much
     after = lengthened(
         record.subscription,
         record,
@@ -130,7 +133,7 @@ def decide_grant(
         period_s=period_s,
         fresh=fresh.subscription,
     )
-    too_much = _grant_bound(record, after, plan, period_s, catalogue, given_today_s)
+    too_much = bound_of(after, record, plan, catalogue.plans.limits, period_s)
     if too_much is not None:
         return too_much
     source = ("grant", message.operation_id)
@@ -230,20 +233,12 @@ def _plan_granted(record: UserRecord, message: GrantAccess, catalogue: Catalogue
     return own or catalogue.plans.plans[0]
 
 
-def _grant_bound(
-    record: UserRecord,
-    after: SubscriptionRow,
-    plan: Plan,
-    period_s: int,
-    catalogue: Catalogue,
-    given_today_s: int,
-) -> TooMuch | None:
-    limits = catalogue.plans.limits
+def _gift_bound(period_s: int, limits: Limits, given_today_s: int) -> TooMuch | None:
     if period_s > limits.grant_s:
         return TooMuch(bound=Bound.ROW, limit_s=limits.grant_s)
     if given_today_s + period_s > limits.shop_day_s:
         return TooMuch(bound=Bound.SHOP_DAY, limit_s=limits.shop_day_s)
-    return bound_of(after, record, plan, limits, period_s)
+    return None
 
 
 def _standing_steps(

@@ -208,6 +208,13 @@ def test_no_grant_breaks_a_bound(
     assert isinstance(granted(record(), 0, limits, period_s=60), AccessChange)
 
 
+def test_a_slip_of_the_finger_is_refused_and_is_no_error() -> None:
+    """The longest span that can be written ends in a year that no calendar has."""
+    assert granted(SERVED, period_s=999_999 * 7 * DAY_S) == TooMuch(
+        bound=Bound.ROW, limit_s=Limits().grant_s
+    )
+
+
 def test_no_grant_reaches_further_than_the_plan() -> None:
     """The legacy system once gave ten years away by a sentinel date."""
     near = PLAN.model_copy(update={"horizon_s": MONTH_S + DAY_S - 1})
