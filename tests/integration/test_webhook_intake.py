@@ -25,7 +25,7 @@ URL = "http://127.0.0.1:1/telegram/hook"
 
 
 @pytest.fixture
-async def sandbox() -> AsyncIterator[Sandbox]:
+def sandbox() -> Sandbox:
     return Sandbox()
 
 
