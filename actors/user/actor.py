@@ -242,7 +242,9 @@ class UserActor(AsyncioActor):
 
     async def _receive(self, draft: PaymentDraft) -> CreditPaymentOutcome:
         payment, purchase = await self.phases.receive_payment(draft)
-        if payment.disposition is not Disposition.RECEIVED:
+        # A charge is one person's for ever: their actor decides, whoever it is said of now.
+        theirs = payment.user_id != self.user_id
+        if theirs or payment.disposition is not Disposition.RECEIVED:
             return PaymentAlreadyRecorded()
 
         def decide(record: UserRecord) -> Credit | Hold:
@@ -279,6 +281,7 @@ class UserActor(AsyncioActor):
                 record,
                 payment,
                 purchase,
+                self.catalogue,
                 reason=message.reason or "money given back",
                 actor=message.who,
                 act=act_of_refund(message, payment) if payment else None,
@@ -311,8 +314,10 @@ class UserActor(AsyncioActor):
                 record,
                 payment,
                 purchase,
+                self.catalogue,
                 reason="given back outside",
                 actor=message.who or message.provider,
+                act=outcomes.act_of_arrival(message, payment) if payment else None,
                 done=True,
             )
 

@@ -206,6 +206,7 @@ class Shop:
         refund = decide_refund(
             await self.users.load(payment.user_id),
             *found,
+            CATALOGUE,
             reason="asked for",
             actor="tg:1000",
             act=act,

@@ -3,9 +3,17 @@
 from datetime import timedelta
 
 from actors.user.decisions.catalogue import Catalogue, Fresh, first_of
-from actors.user.decisions.keys import choose_node, let_in, shut_out
+from actors.user.decisions.keys import choose_node, let_in, move, shut_out
 from actors.user.decisions.money import run_away
-from actors.user.decisions.paid_time import bound_of, ended, lengthened, paused, resumed, step
+from actors.user.decisions.paid_time import (
+    bound_of,
+    ended,
+    grown,
+    lengthened,
+    paused,
+    resumed,
+    step,
+)
 from actors.user.decisions.standing import (
     left_s,
     may_buy,
@@ -36,6 +44,7 @@ from storage.rows import (
     AccessChange,
     ActDraft,
     AlertDraft,
+    LedgerEntry,
     LedgerStep,
     NewCredential,
     NewsDraft,
@@ -125,25 +134,25 @@ def decide_grant(
     too_much = _gift_bound(period_s, catalogue.plans.limits, given_today_s)
     if too_much is not None:
         return too_much
-    after = lengthened(
-        record.subscription,
-        record,
-        user_id=user_id,
-        plan_id=plan.id,
-        period_s=period_s,
-        fresh=fresh.subscription,
+    given = LedgerEntry(
+        delta_s=period_s,
+        source_kind="grant",
+        source_id=message.operation_id,
+        reason=message.reason or "given by the shop",
+        actor=message.who,
     )
-    too_much = bound_of(after, record, plan, catalogue.plans.limits, period_s)
+    steps = grown(record, catalogue, given, user_id=user_id, plan_id=plan.id, fresh=fresh)
+    after, gained_s = steps[-1].after, sum(step.entry.delta_s for step in steps)
+    too_much = bound_of(after, record, plan, catalogue.plans.limits, gained_s)
     if too_much is not None:
         return too_much
-    source = ("grant", message.operation_id)
-    reason = message.reason or "given by the shop"
     waits = after.status is not SubscriptionStatus.ACTIVE
+    moved = move(record, plan, catalogue, fresh.uuid)
     return AccessChange(
         user_id=user_id,
         before=record.subscription,
-        steps=(step(after, period_s, source, reason, message.who),),
-        wishes=let_in(record, node_id, catalogue, fresh.uuid) if waits else (),
+        steps=steps,
+        wishes=moved or (let_in(record, node_id, catalogue, fresh.uuid) if waits else ()),
         news=(
             _news(user_id, f"granted:{message.operation_id}", "news-granted", period_s=period_s),
         ),

@@ -14,8 +14,7 @@ from dataclasses import dataclass, replace
 
 from actors.user.decisions.catalogue import Catalogue, Fresh
 from actors.user.decisions.keys import choose_node, let_in, move, shut_out
-from actors.user.decisions.orders import kind_of
-from actors.user.decisions.paid_time import bound_of, converted, lengthened, shortened, step
+from actors.user.decisions.paid_time import bound_of, grown, kind_of, shortened, step, worth_s
 from actors.user.decisions.standing import may_buy
 from actors.user.messages import (
     CreditHeld,
@@ -33,6 +32,7 @@ from storage.rows import (
     Credit,
     Disposition,
     Hold,
+    LedgerEntry,
     LedgerStep,
     NewsDraft,
     PaymentFlags,
@@ -118,6 +118,7 @@ def decide_refund(
     record: UserRecord,
     payment: PaymentRow | None,
     purchase: PurchaseRow | None,
+    catalogue: Catalogue,
     *,
     reason: str,
     actor: str,
@@ -130,6 +131,7 @@ def decide_refund(
         record: the payer's rows.
         payment: the charge, None for an unknown one.
         purchase: its order, if there is one.
+        catalogue: what is sold, to tell what time of one tier is in another.
         reason: why, for the ledger.
         actor: who wanted it.
         act: of an owner.
@@ -145,7 +147,7 @@ def decide_refund(
         case Disposition.MISMATCH:
             change = None
         case Disposition.CREDITED:
-            change = _taken_back(record, payment, purchase, reason, actor)
+            change = _taken_back(record, payment, purchase, catalogue, reason, actor)
     return Refund(payment=payment, reason=reason, change=change, act=act, done=done)
 
 
@@ -175,7 +177,14 @@ def _credit(
 ) -> Credit | TooMuch:
     plan = catalogue.plans.get(purchase.plan_id)
     kind = kind_of(record, plan, catalogue)
-    steps = _steps(record, payment, purchase, catalogue, fresh, kind)
+    steps = grown(
+        record,
+        catalogue,
+        _bought(payment, purchase),
+        user_id=purchase.user_id,
+        plan_id=purchase.plan_id,
+        fresh=fresh,
+    )
     after = steps[-1].after
     gained_s = sum(step.entry.delta_s for step in steps)
     too_much = bound_of(after, record, plan, catalogue.plans.limits, gained_s)
@@ -191,52 +200,31 @@ def _credit(
             user_id=payment.user_id,
             before=record.subscription,
             steps=steps,
-            wishes=_wishes(record, purchase, after, kind, catalogue, fresh),
+            wishes=_wishes(record, purchase, after, catalogue, fresh),
             alerts=_odd(payment, flags, catalogue),
         ),
     )
 
 
-def _steps(
-    record: UserRecord,
-    payment: PaymentRow,
-    purchase: PurchaseRow,
-    catalogue: Catalogue,
-    fresh: Fresh,
-    kind: str,
-) -> tuple[LedgerStep, ...]:
-    """Time left of another tier is converted first; then the bought time is added."""
-    source_id, actor = f"{payment.provider}:{payment.provider_payment_id}", _actor(payment)
-    before, steps = record.subscription, []
-    if kind == "change" and before is not None:
-        old, new = catalogue.plans.get(before.plan_id), catalogue.plans.get(purchase.plan_id)
-        assert old is not None and new is not None  # noqa: S101, PT018 - `kind` says so
-        before, delta_s = converted(before, record, old, new)
-        reason = f"time left of {old.id} as time of {new.id}"
-        steps.append(step(before, delta_s, ("change", source_id), reason, actor))
-    after = lengthened(
-        before,
-        record,
-        user_id=purchase.user_id,
-        plan_id=purchase.plan_id,
-        period_s=purchase.period_s,
-        fresh=fresh.subscription,
+def _bought(payment: PaymentRow, purchase: PurchaseRow) -> LedgerEntry:
+    return LedgerEntry(
+        delta_s=purchase.period_s,
+        source_kind="payment",
+        source_id=f"{payment.provider}:{payment.provider_payment_id}",
+        reason=f"plan {purchase.plan_id}",
+        actor=_actor(payment),
     )
-    reason = f"plan {purchase.plan_id}"
-    steps.append(step(after, purchase.period_s, ("payment", source_id), reason, actor))
-    return tuple(steps)
 
 
 def _wishes(
     record: UserRecord,
     purchase: PurchaseRow,
     after: SubscriptionRow,
-    kind: str,
     catalogue: Catalogue,
     fresh: Fresh,
 ) -> tuple[Wish, ...]:
     plan = catalogue.plans.get(purchase.plan_id)
-    moved = move(record, plan, catalogue, fresh.uuid) if kind == "change" else ()
+    moved = move(record, plan, catalogue, fresh.uuid)
     if moved or after.status is SubscriptionStatus.ACTIVE:
         return moved
     # An order may be older than the settings, which name the nodes that there are.
@@ -361,6 +349,7 @@ def _taken_back(
     record: UserRecord,
     payment: PaymentRow,
     purchase: PurchaseRow | None,
+    catalogue: Catalogue,
     reason: str,
     actor: str,
 ) -> AccessChange | None:
@@ -368,16 +357,44 @@ def _taken_back(
     before = record.subscription
     if before is None or purchase is None:
         return None
-    after, taken = shortened(before, record, purchase.period_s)
-    source_id = f"{payment.provider}:{payment.provider_payment_id}"
-    over = after.status is SubscriptionStatus.EXPIRED
+    steps = _shrunk(record, before, payment, purchase, catalogue, reason, actor)
+    over = steps[-1].after.status is SubscriptionStatus.EXPIRED
     return AccessChange(
         user_id=payment.user_id,
         before=before,
-        steps=(step(after, -taken, ("refund", source_id), reason, actor),),
+        steps=steps,
         wishes=shut_out(record) if over else (),
         news=_news_of_end(payment, before) if over else (),
     )
+
+
+def _shrunk(
+    record: UserRecord,
+    before: SubscriptionRow,
+    payment: PaymentRow,
+    purchase: PurchaseRow,
+    catalogue: Catalogue,
+    reason: str,
+    actor: str,
+) -> tuple[LedgerStep, ...]:
+    """A refund's own row takes no more than was bought; what a change of tier added follows it."""
+    source_id = f"{payment.provider}:{payment.provider_payment_id}"
+    worth = _worth_now(before, purchase, catalogue)
+    after, taken = shortened(before, record, min(worth, purchase.period_s))
+    steps = (step(after, -taken, ("refund", source_id), reason, actor),)
+    if worth <= purchase.period_s or after.status is SubscriptionStatus.EXPIRED:
+        return steps
+    rest, more = shortened(after, record, worth - purchase.period_s)
+    told = f"what time of {purchase.plan_id} had become as time of {before.plan_id}"
+    return (*steps, step(rest, -more, ("change", f"refund:{source_id}"), told, actor))
+
+
+def _worth_now(before: SubscriptionRow, purchase: PurchaseRow, catalogue: Catalogue) -> int:
+    """What was bought, in time of the plan that the user has now, seconds."""
+    old, new = catalogue.plans.get(purchase.plan_id), catalogue.plans.get(before.plan_id)
+    if old is None or new is None or old.tier == new.tier:
+        return purchase.period_s
+    return worth_s(purchase.period_s, old, new)
 
 
 def _news_of_end(payment: PaymentRow, before: SubscriptionRow) -> tuple[NewsDraft, ...]:

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from actors.user.decisions.catalogue import Catalogue
+from actors.user.decisions.catalogue import Catalogue, Fresh
 from actors.user.decisions.keys import choose_node
-from actors.user.decisions.paid_time import ahead_s
+from actors.user.decisions.paid_time import bound_of, grown
 from actors.user.decisions.standing import may_buy, present, standing_of
 from actors.user.messages import (
     InvoiceAlreadySent,
@@ -20,6 +20,7 @@ from actors.user.messages import (
 from config.plans import Plan
 from config.providers import Terms
 from storage.rows import (
+    LedgerEntry,
     PurchaseDraft,
     PurchaseRow,
     PurchaseStatus,
@@ -71,7 +72,7 @@ def decide_open(  # noqa: PLR0911 - one for each way it ends
         return PlanNotSold()
     if (known := _same_order(record, message, plan, price)) is not None:
         return known
-    if (far := _too_far(record, plan)) is not None:
+    if (far := _too_far(record, plan, catalogue, fresh)) is not None:
         return far
     if len(record.open_purchases) >= MOST_OPEN_ORDERS:
         return TooManyOrders()
@@ -90,17 +91,6 @@ def invoice_of(purchase: PurchaseRow) -> InvoiceDue:
     )
 
 
-def kind_of(record: UserRecord, plan: Plan | None, catalogue: Catalogue) -> str:
-    """What buying this plan is to a user: the first one, more of the same, or another tier."""
-    subscription = record.subscription
-    if subscription is None:
-        return "new"
-    old = catalogue.plans.get(subscription.plan_id)
-    if old is None or plan is None or old.tier == plan.tier or not ahead_s(subscription, record):
-        return "renew"
-    return "change"
-
-
 def _same_order(
     record: UserRecord, message: OpenPurchase, plan: Plan, price: int
 ) -> ShowAgain | InvoiceAlreadySent | None:
@@ -116,12 +106,21 @@ def _same_order(
     return None
 
 
-def _too_far(record: UserRecord, plan: Plan) -> TooFarAhead | None:
-    """Nobody should pay for what would have to be given back."""
-    subscription = record.subscription
-    if subscription is None or ahead_s(subscription, record) + plan.period_s <= plan.reach_s:
+def _too_far(
+    record: UserRecord, plan: Plan, catalogue: Catalogue, fresh: UUID
+) -> TooFarAhead | None:
+    """Nobody should pay for what would have to be given back: as if it were paid for now."""
+    assert record.user is not None  # noqa: S101 - of a user whom we sell to
+    entry = LedgerEntry(
+        delta_s=plan.period_s, source_kind="payment", source_id="", reason="", actor=""
+    )
+    ids = Fresh(uuid=fresh, subscription=fresh)
+    steps = grown(record, catalogue, entry, user_id=record.user.tg_id, plan_id=plan.id, fresh=ids)
+    gained_s = sum(step.entry.delta_s for step in steps)
+    if bound_of(steps[-1].after, record, plan, catalogue.plans.limits, gained_s) is None:
         return None
-    return TooFarAhead(until=subscription.expires_at or record.now)
+    subscription = record.subscription
+    return TooFarAhead(until=(subscription and subscription.expires_at) or record.now)
 
 
 def _draft(

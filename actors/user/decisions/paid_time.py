@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
+from actors.user.decisions.catalogue import Catalogue, Fresh
 from actors.user.decisions.standing import running_s
 from actors.user.messages import Bound, TooMuch
 from config.plans import Limits, Plan
@@ -50,6 +51,52 @@ def lengthened(
     )
 
 
+def kind_of(record: UserRecord, plan: Plan | None, catalogue: Catalogue) -> str:
+    """What time of this plan is to a user: the first one, more of the same, or another tier."""
+    subscription = record.subscription
+    if subscription is None:
+        return "new"
+    old = catalogue.plans.get(subscription.plan_id)
+    if old is None or plan is None or old.tier == plan.tier or not ahead_s(subscription, record):
+        return "renew"
+    return "change"
+
+
+def grown(
+    record: UserRecord,
+    catalogue: Catalogue,
+    entry: LedgerEntry,
+    *,
+    user_id: int,
+    plan_id: str,
+    fresh: Fresh,
+) -> tuple[LedgerStep, ...]:
+    """Time of a plan is added as `entry` says; time left of another tier is converted first."""
+    before, steps = record.subscription, []
+    plan = catalogue.plans.get(plan_id)
+    if before is not None and plan is not None and kind_of(record, plan, catalogue) == "change":
+        old = catalogue.plans.get(before.plan_id)
+        assert old is not None  # noqa: S101 - the kind says so
+        before, delta_s = converted(before, record, old, plan)
+        source = ("change", _source_of_change(entry))
+        reason = f"time left of {old.id} as time of {plan.id}"
+        steps.append(step(before, delta_s, source, reason, entry.actor))
+    after = lengthened(
+        before,
+        record,
+        user_id=user_id,
+        plan_id=plan_id,
+        period_s=entry.delta_s,
+        fresh=fresh.subscription,
+    )
+    return (*steps, LedgerStep(after=after, entry=entry))
+
+
+def worth_s(seconds: int, old: Plan, new: Plan) -> int:
+    """Time of one plan as time of another, by the prices in Stars."""
+    return seconds * old.price_stars * new.period_s // (old.period_s * new.price_stars)
+
+
 def converted(
     before: SubscriptionRow, record: UserRecord, old: Plan, new: Plan
 ) -> tuple[SubscriptionRow, int]:
@@ -59,8 +106,7 @@ def converted(
         The subscription, and the seconds that it gained or lost.
     """
     left = running_s(before, record) + before.pending_s
-    worth = left * old.price_stars * new.period_s // (old.period_s * new.price_stars)
-    delta = worth - left
+    delta = worth_s(left, old, new) - left
     after = replace(before, plan_id=new.id, version=before.version + 1)
     if before.status is SubscriptionStatus.ACTIVE and before.expires_at is not None:
         return replace(after, expires_at=before.expires_at + timedelta(seconds=delta)), delta
@@ -138,6 +184,13 @@ def step(
         delta_s=delta_s, source_kind=kind, source_id=source_id, reason=reason, actor=actor
     )
     return LedgerStep(after=after, entry=entry)
+
+
+def _source_of_change(entry: LedgerEntry) -> str:
+    """Of a payment its own id, as a provider's name tells it from others."""
+    if entry.source_kind == "payment":
+        return entry.source_id
+    return f"{entry.source_kind}:{entry.source_id}"
 
 
 def _over(subscription: SubscriptionRow) -> SubscriptionRow:

@@ -224,6 +224,7 @@ def refunded(rows: UserRecord, **changes: Any) -> Refund:
         rows,
         payment(**({"disposition": Disposition.CREDITED} | changes)),
         purchase(),
+        SHOP,
         reason="asked",
         actor="telegram:1000",
     )
@@ -301,5 +302,5 @@ def test_held_money_goes_back_and_nothing_else_changes() -> None:
 def test_money_goes_back_once_and_to_its_payer(changes: dict[str, Any], outcome: object) -> None:
     charge = payment(**changes)
 
-    assert decide_refund(SERVED, charge, purchase(), reason="", actor="") == outcome
-    assert decide_refund(SERVED, None, None, reason="", actor="") == NoSuchPayment()
+    assert decide_refund(SERVED, charge, purchase(), SHOP, reason="", actor="") == outcome
+    assert decide_refund(SERVED, None, None, SHOP, reason="", actor="") == NoSuchPayment()

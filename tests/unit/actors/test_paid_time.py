@@ -147,7 +147,7 @@ class Life:
         charge = self.payments.pop(number % len(self.payments))
         assert charge.purchase_id is not None
         order = purchase(id=charge.purchase_id, period_s=charge.purchase_id.int)
-        refund = decide_refund(self._record(), charge, order, reason="", actor="owner")
+        refund = decide_refund(self._record(), charge, order, SHOP, reason="", actor="owner")
         assert isinstance(refund, Refund)
         self._apply(refund.change)
 
