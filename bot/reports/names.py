@@ -8,7 +8,7 @@ from bot.texts import Value
 
 LONGEST_NAME = 120
 #: As `bot/routers/admin/wording.py` and the users' actors write who acts.
-_OWNER, _BUYER = re.compile(r"telegram:([0-9]+)"), re.compile(r"user/[0-9]+")
+_OWNER, _BUYER = re.compile(r"telegram:([0-9]{1,20})"), re.compile(r"user/[0-9]+")
 #: What works by itself, and signs for it.
 PROGRAM = frozenset({"tollgate", "provisioner"})
 WAYS = frozenset({"stars", "cryptopay", "card", "manual"})
