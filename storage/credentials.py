@@ -79,6 +79,12 @@ UPDATE credentials SET gen = gen + 1, attempts = 0, next_at = now(), quarantined
 WHERE node_id = $1 AND desired = 'present'
 """
 
+#: A statement sees what was committed before it began, so the wait for whoever changes the time or
+#: the orders of this user comes before CONFIRM.
+HOLD = """
+SELECT FROM subscriptions s JOIN credentials c ON c.subscription_id = s.id
+WHERE c.uuid = $1 FOR UPDATE OF s
+"""
 #: The answer of a node, recorded in one statement. A wish that changed meanwhile is not confirmed.
 #: The first confirmed access starts the paid time; the credential that this one replaces goes.
 #: A link is told when access begins, and when a new one works beside running time; never for a
@@ -192,6 +198,7 @@ async def confirm(
     connection: Connection, uuid: UUID, gen: int, link_enc: bytes | None
 ) -> Confirmed | Superseded:
     """Record that the node did what generation `gen` asked."""
+    await connection.execute(HOLD, uuid)
     found = await connection.fetchrow(CONFIRM, uuid, gen, link_enc)
     if found is None:
         return Superseded()

@@ -581,9 +581,13 @@ async def _order_of(connection: Connection, payment: PaymentRow) -> PurchaseRow 
 
 
 async def _move_order(connection: Connection, payment: PaymentRow, status: PurchaseStatus) -> None:
-    if payment.purchase_id is not None:
-        await purchases.refund(connection, payment.purchase_id, status)
-        await outbox.purchase_news(connection, payment.purchase_id)
+    """Money may name an order of somebody else, which stays as it is."""
+    if payment.purchase_id is None:
+        return
+    order = await purchases.of_buyer(connection, payment.purchase_id, payment.user_id)
+    if order is not None:
+        await purchases.refund(connection, order.id, status)
+        await outbox.purchase_news(connection, order.id)
 
 
 async def _record_refund(connection: Connection, refund: Refund) -> None:

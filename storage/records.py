@@ -14,6 +14,7 @@ SELECT now() AS now, u.tg_id, u.status, u.language, u.reachable, u.created_at,
     EXISTS (SELECT FROM payments WHERE user_id = $1 AND disposition = 'received') AS uncredited,
     EXISTS (SELECT FROM ledger
         WHERE source_kind = 'trial' AND source_id = $1::bigint::text) AS tried,
+    (SELECT count(*) FROM purchases WHERE user_id = $1 AND status = 'awaiting_admin') AS claimed,
     coalesce((SELECT sum(l.delta_s) FROM ledger l
         WHERE l.subscription_id = s.id AND l.delta_s > 0
             AND l.at > now() - interval '1 day'), 0)::bigint AS gained_today_s
@@ -37,6 +38,7 @@ async def of_user(connection: Connection, user_id: int) -> UserRecord:
         open_purchases=await purchases.open_ones(connection, user_id),
         uncredited=found["uncredited"],
         tried=found["tried"],
+        claimed=found["claimed"],
         gained_today_s=found["gained_today_s"],
     )
 

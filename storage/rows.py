@@ -217,7 +217,8 @@ class UserRecord:
     """All rows of one user at one moment of the database's clock.
 
     `uncredited`: money of theirs is recorded and not decided about. `tried`: they had their trial.
-    `gained_today_s`: seconds that the ledger gave them within a day, bought or not.
+    `gained_today_s`: seconds that the ledger gave them within a day, bought or not. `claimed`: how
+    many orders they said to have paid outside, which wait for an owner.
     """
 
     now: datetime
@@ -228,6 +229,7 @@ class UserRecord:
     uncredited: bool = False
     tried: bool = False
     gained_today_s: int = 0
+    claimed: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

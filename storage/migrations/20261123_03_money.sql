@@ -7,6 +7,7 @@
 ALTER TABLE purchases ADD COLUMN pay_url text,
     ALTER COLUMN decided_by TYPE text,
     ADD COLUMN decided_at timestamptz;
+CREATE INDEX purchases_claimed ON purchases (user_id) WHERE status = 'awaiting_admin';
 
 -- `number` is what people call a payment; `provider_ref` is the provider's second id of it.
 ALTER TABLE payments ADD COLUMN number bigint GENERATED ALWAYS AS IDENTITY,
@@ -16,6 +17,7 @@ ALTER TABLE payments ADD COLUMN number bigint GENERATED ALWAYS AS IDENTITY,
     ADD COLUMN refunded_at timestamptz;
 CREATE UNIQUE INDEX payments_by_number ON payments (number);
 CREATE INDEX payments_of_user ON payments (user_id);
+CREATE INDEX payments_of_purchase ON payments (purchase_id);
 CREATE INDEX payments_held ON payments (received_at) WHERE disposition = 'mismatch';
 
 -- No row gives more than ten years (config.plans.LONGEST_PERIOD_S): whatever computed it is wrong.
@@ -192,7 +194,8 @@ ALTER TABLE outbox DROP COLUMN bugs;
 ALTER TABLE credentials DROP COLUMN origin;
 DROP INDEX ledger_given;
 ALTER TABLE ledger DROP CONSTRAINT ledger_within_bounds;
-DROP INDEX payments_held, payments_of_user, payments_by_number;
+DROP INDEX purchases_claimed;
+DROP INDEX payments_held, payments_of_purchase, payments_of_user, payments_by_number;
 ALTER TABLE payments DROP COLUMN refunded_at, DROP COLUMN settled_at,
     DROP COLUMN refund_attempts, DROP COLUMN provider_ref, DROP COLUMN number;
 ALTER TABLE purchases DROP COLUMN decided_at,

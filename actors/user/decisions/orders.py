@@ -28,7 +28,8 @@ from storage.rows import (
     UserRecord,
 )
 
-#: More orders that wait for their payment are refused: nobody needs so many, a flood does.
+#: More orders that wait for their payment, or for an owner's word, are refused: nobody needs so
+#: many, a flood does; each claim calls every owner.
 MOST_OPEN_ORDERS = 5
 
 
@@ -74,7 +75,7 @@ def decide_open(  # noqa: PLR0911 - one for each way it ends
         return known
     if (far := _too_far(record, plan, catalogue, fresh)) is not None:
         return far
-    if len(record.open_purchases) >= MOST_OPEN_ORDERS:
+    if len(record.open_purchases) + record.claimed >= MOST_OPEN_ORDERS:
         return TooManyOrders()
     return OpenNew(draft=_draft(record, message, plan, terms, price, node_id, fresh))
 

@@ -214,6 +214,7 @@ def test_a_flood_of_orders_is_refused() -> None:
 
     assert tapped(record(open_purchases=orders)) == TooManyOrders()
     assert isinstance(tapped(record(open_purchases=orders[1:])), OpenNew)
+    assert tapped(record(open_purchases=orders[1:], claimed=1)) == TooManyOrders()
 
 
 def test_nobody_buys_further_ahead_than_a_plan_reaches() -> None:
