@@ -156,6 +156,11 @@ def no_payment(number: int) -> Reply:
     return Reply(text_id="act-no-payment", values={"number": str(number)})
 
 
+def not_going_back(number: int) -> Reply:
+    """Nobody asked for this money to go back, so it cannot be said to be back."""
+    return Reply(text_id="act-not-going-back", values={"number": str(number)})
+
+
 def refund_question(payment: PaymentRow, reason: str, new_operation_id: Callable[[], str]) -> Reply:
     """The second tap of a refund. The reason stands in the question, and is read from there."""
     yes = RefundConfirmed(number=payment.number, operation_id=new_operation_id())

@@ -19,6 +19,7 @@ from bot.replies import Reply
 from bot.reports import acts
 from bot.routers.admin.wording import id_of_tap, number_of, operator, quoted_reason
 from bot.screen import Screen
+from storage.rows import Disposition
 
 #: Two buttons each; a keyboard holds a hundred.
 HELD = 20
@@ -151,6 +152,8 @@ async def _decided(
                 reason=reason,
             )
             return acts.credited(await users.ask(payment.user_id, credit), number)
+        case PaymentDecision.DONE if payment.disposition is Disposition.CREDITED:
+            return acts.not_going_back(number)  # a slip of a digit would end somebody's access
         case PaymentDecision.DONE:
             note = NoteRefund(
                 operation_id=operation_id, provider=provider, provider_payment_id=charge, who=who

@@ -124,7 +124,20 @@ WORDS: list[tuple[Reply, str]] = [
     (acts.refund(RefundNoted(), 17), "✓ #17 is noted as given back."),
     (acts.refund(NoSuchPayment(), 17), "✗ There is no payment #17 to decide about."),
     (acts.credited(PaymentCredited(purchase_id=PURCHASE), 17), "✓ #17 counts now."),
-    (acts.credited(NotHeld(), 17), "#17 is not held any more."),
+    (
+        acts.credited(NotHeld(), 17),
+        (
+            "✗ #17 cannot be credited: it waits for no decision any more, or there is no order "
+            "that its payer could get for it."
+        ),
+    ),
+    (
+        acts.not_going_back(17),
+        (
+            "✗ #17 is not on its way back, nothing was changed. If it has to go back: "
+            "/refund 17 reason"
+        ),
+    ),
     (acts.credited(NoSuchPayment(), 17), "✗ There is no payment #17 to decide about."),
     (
         acts.credited(TooMuch(bound=Bound.HORIZON, limit_s=360 * DAY_S), 17),
