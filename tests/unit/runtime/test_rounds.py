@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from actors.runtime.actor import AsyncioActor
-from actors.runtime.rounds import AT_ONCE, Rounds
+from actors.runtime.rounds import AT_ONCE, BATCH, Rounds
 from tests.clock import turn, until
 from tests.puppets import Outage, Stage
 
@@ -88,6 +88,17 @@ async def test_what_stays_due_is_left_alone_for_its_time_and_hides_nobody(stage:
 
     assert sorted(desk.done) == [1, 1, 2, 3]
     assert desk.failures[-1] == 1
+
+
+async def test_so_many_that_rest_as_are_read_at_once_hide_nobody(stage: Stage) -> None:
+    desk = Desk(stage, *range(BATCH))
+    desk.rests = dict.fromkeys(range(BATCH), 60.0)
+    await desk.round()
+    desk.due.append(BATCH)
+
+    await desk.round()
+
+    assert desk.done[-1] == BATCH
 
 
 async def test_failures_of_what_is_due_no_more_are_forgotten(stage: Stage) -> None:
