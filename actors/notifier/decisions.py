@@ -95,10 +95,10 @@ def decide_wait(attempts: int, asked_s: float | None, jitter: float) -> float:
 
 
 def _progress(news: PurchaseNews) -> Progress:
-    if news.held:
-        return Progress.HELD
     if news.purchase.status in OUTCOMES:
         return OUTCOMES[news.purchase.status]
+    if news.held:
+        return Progress.HELD
     if news.purchase.fulfilled_at is not None:
         return Progress.EXTENDED if news.purchase.kind == "renew" else Progress.READY
     return Progress.DELAYED if news.delayed else Progress.ACTIVATING
