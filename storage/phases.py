@@ -196,6 +196,8 @@ class UserPhases:
                 await _move_order(connection, hold.payment, PurchaseStatus.REFUND_PENDING)
             elif hold.purchase is not None:
                 await outbox.purchase_news(connection, hold.purchase.id)
+            else:  # no order has a message that could say so
+                await outbox.news(connection, _of_money("held", hold.payment))
             await outbox.alert(connection, hold.alerts)
 
     async def record_refund(self, refund: Refund) -> bool:
@@ -623,13 +625,16 @@ async def _tell_refunded(connection: Connection, payment: PaymentRow) -> None:
     """Everything that follows from money that is back."""
     await refunds.done(connection, payment)
     await _move_order(connection, payment, PurchaseStatus.REFUNDED)
-    told = NewsDraft(
-        dedupe_key=f"refunded:{payment.provider}:{payment.provider_payment_id}",
+    await outbox.news(connection, _of_money("refunded", payment))
+
+
+def _of_money(what: str, payment: PaymentRow) -> NewsDraft:
+    return NewsDraft(
+        dedupe_key=f"{what}:{payment.provider}:{payment.provider_payment_id}",
         user_id=payment.user_id,
-        text_id="news-refunded",
+        text_id=f"news-{what}",
         arguments={"amount": payment.amount, "currency": payment.currency},
     )
-    await outbox.news(connection, told)
 
 
 def _rejected(purchase_id: UUID, user_id: int) -> NewsDraft:

@@ -177,10 +177,16 @@ async def test_a_hold_is_recorded_and_told_once(shop: Shop, rows: Rows) -> None:
     await assert_invariants(rows, shop.cipher)
 
 
-async def test_a_hold_without_an_order_is_told_to_nobody(shop: Shop, rows: Rows) -> None:
-    await shop.users.record_hold(replace(await held(shop), purchase=None))
+async def test_a_hold_without_an_order_is_told_by_itself_and_once(shop: Shop, rows: Rows) -> None:
+    hold = replace(await held(shop), purchase=None)
 
-    assert await written(rows) == (0, 0, 0)
+    await shop.users.record_hold(hold)
+    await shop.users.record_hold(hold)
+
+    found = await rows.fetch(
+        "SELECT user_id, payload->>'text_id', payload->'arguments'->>'currency' FROM outbox"
+    )
+    assert [tuple(row) for row in found] == [(BUYER, "news-held", "XTR")]
     assert await rows.fetchval("SELECT disposition FROM payments") == Disposition.MISMATCH
 
 
