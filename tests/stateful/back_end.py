@@ -6,6 +6,7 @@ between two steps of a test, so a story that fails is told again by the same ste
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
@@ -259,6 +260,7 @@ class Stage:
         self.ghosts: list[tuple[Life, asyncio.Task[Any]]] = []
         self.lives = 0
         self.life = Life(self)
+        self.heard: Counter[str] = Counter()
         self._haunting = False
 
     async def open(self) -> None:
@@ -317,7 +319,11 @@ class Stage:
 
     async def ask(self, user_id: int, message: Request[Reply]) -> Reply | None:
         """Ask a user's actor; None if no answer came."""
-        return await self.perform(lambda: self.life.directory.find(USER, str(user_id)).ask(message))
+        answer = await self.perform(
+            lambda: self.life.directory.find(USER, str(user_id)).ask(message)
+        )
+        self.heard[type(answer).__name__] += 1
+        return answer
 
     async def let_time_pass(self, seconds: float = LONG_S) -> None:
         """The actors' own time passes, and what is due in it is done."""

@@ -16,9 +16,7 @@ class Side(StrEnum):
     """Where one stands beside a transaction."""
 
     LOOK = "look"
-    """Before a reading."""
-    BEGIN = "begin"
-    """Before the transaction begins."""
+    """Before it begins, or before a reading."""
     BEFORE = "before"
     """All is written, nothing is committed."""
     AFTER = "after"
@@ -99,7 +97,6 @@ class PointedDatabase(Database):
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
         """See `Database`."""
-        await self.points.reached(Side.BEGIN)
         async with super().transaction() as connection:
             yield connection
             await self.points.reached(Side.BEFORE)

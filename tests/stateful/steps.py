@@ -594,7 +594,7 @@ KINDS: list[tuple[int, st.SearchStrategy[Step]]] = [
         8,
         st.builds(
             Crash,
-            st.sampled_from([Side.BEGIN, Side.BEFORE, Side.AFTER]),
+            st.sampled_from(Side),
             st.integers(1, 7),
             st.booleans(),
         ),

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import asyncpg
@@ -28,6 +29,7 @@ class Theatre:
     Attributes:
         played: how many stories were.
         lives: how many lives the back-end had in them.
+        heard: what users' actors answered, by kind, and how often nothing.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class Theatre:
         self.fenced = fenced
         self.played = 0
         self.lives = 0
+        self.heard: Counter[str] = Counter()
 
     def play(self, steps: Sequence[Step]) -> None:
         """Play one story from an empty database to the end; raises where it goes wrong."""
@@ -85,6 +88,7 @@ class Theatre:
             await stage.close()
             self.played += 1
             self.lives += stage.lives
+            self.heard += stage.heard
 
 
 async def _end(story: Story) -> None:
