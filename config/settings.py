@@ -104,10 +104,18 @@ class StarsSection(Section):
     enabled: bool = True
 
 
+def _none_if_empty(secret: SecretStr | None) -> SecretStr | None:
+    """An empty token is none: it would sign for everybody who tries one."""
+    return secret if secret is not None and secret.get_secret_value().strip() else None
+
+
+OptionalSecret = Annotated[SecretStr | None, AfterValidator(_none_if_empty)]
+
+
 class CryptoPaySection(Section):
     """Crypto Pay, the bot @CryptoBot; off without a token."""
 
-    token: SecretStr | None = None
+    token: OptionalSecret = None
     #: `main`, `test`, or the base URL of another server.
     network: Literal["main", "test"] | BaseUrl = "main"
     #: What orders are priced in: an asset, or a fiat currency that Crypto Pay reckons by.
@@ -121,7 +129,7 @@ class CardSection(Section):
     (https://core.telegram.org/bots/payments-stars).
     """
 
-    provider_token: SecretStr | None = None
+    provider_token: OptionalSecret = None
     currency: Currency = "RUB"
 
 

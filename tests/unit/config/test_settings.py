@@ -508,6 +508,19 @@ def test_another_way_to_pay_may_take_the_place_of_stars(write: Write, network: s
     assert load_settings().payments.cryptopay.network == network
 
 
+@pytest.mark.parametrize("empty", ["", "  "])
+def test_an_empty_token_switches_nothing_on(write: Write, empty: str) -> None:
+    """Whoever signs with nothing would be taken for the provider."""
+    write(
+        f'[payments.cryptopay]\ntoken = "{empty}"\n'
+        f'[payments.card]\nprovider_token = "{empty}"\n{LEAST}'
+    )
+
+    payments = load_settings().payments
+
+    assert (payments.cryptopay.token, payments.card.provider_token) == (None, None)
+
+
 # Secrets
 
 
