@@ -16,6 +16,7 @@ from actors.runtime.address import Directory
 from actors.user import outcomes
 from actors.user.decisions.access import (
     alerts_of_grant,
+    alerts_of_trial,
     decide_expiry,
     decide_grant,
     decide_reissue,
@@ -352,11 +353,21 @@ class UserActor(AsyncioActor):
         """Let a person try, once for ever."""
         await self.phases.introduce(self.user_id, message.language)
         given_today_s = await self.phases.given_today()
+        alerts: tuple[AlertDraft, ...] = ()
 
-        def decide(record: UserRecord) -> AccessChange | TrialNotOffered | NotSoldToUser:
-            return decide_trial(record, self.catalogue, self._fresh(), given_today_s)
+        def decide(record: UserRecord) -> AccessChange | TooMuch | TrialNotOffered | NotSoldToUser:
+            nonlocal alerts
+            decision = decide_trial(record, self.catalogue, self._fresh(), given_today_s)
+            if isinstance(decision, TooMuch):
+                alerts = alerts_of_trial(self.user_id, decision, self.catalogue, record.now)
+            return decision
 
         outcome = await self._change(decide)
+        if isinstance(outcome, TooMuch):
+            log.error("trial_refused", bound=outcome.bound)
+            await self.phases.alert(alerts)
+            self._wake_notifier()
+            outcome = TrialNotOffered()
         if isinstance(outcome, DoneBefore):
             outcome = TrialNotOffered()
         if not isinstance(outcome, AccessChange):

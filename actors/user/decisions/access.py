@@ -1,6 +1,6 @@
 """Pure: access that no money changes: trial, grant, new link, pause, ban, and its end."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from actors.user.decisions.catalogue import Catalogue, Fresh, first_of
 from actors.user.decisions.keys import choose_node, let_in, move, shut_out
@@ -49,6 +49,7 @@ from storage.rows import (
     NewCredential,
     NewsDraft,
     Origin,
+    RaisedCredential,
     RemovedCredential,
     SubscriptionStatus,
     UserRecord,
@@ -84,14 +85,16 @@ def decide_expiry(record: UserRecord) -> AccessChange | NotExpired:
 
 def decide_trial(
     record: UserRecord, catalogue: Catalogue, fresh: Fresh, given_today_s: int
-) -> AccessChange | TrialNotOffered | NotSoldToUser:
-    """What a person may try for nothing, once for ever."""
+) -> AccessChange | TooMuch | TrialNotOffered | NotSoldToUser:
+    """What a person may try for nothing, once for ever; too much when the shop gave too much."""
     trial = catalogue.plans.trial
     if record.user is None or not may_buy(record):
         return NotSoldToUser()
-    too_many = trial and given_today_s + trial.period_s > catalogue.plans.limits.shop_day_s
-    if trial is None or too_many or not may_try(record):
+    if trial is None or not may_try(record):
         return TrialNotOffered()
+    most_s = catalogue.plans.limits.shop_day_s
+    if given_today_s + trial.period_s > most_s:
+        return TooMuch(bound=Bound.SHOP_DAY, limit_s=most_s)
     plan, user_id = catalogue.plans.get(trial.plan), record.user.tg_id
     node_id = choose_node(record, plan, catalogue)
     if plan is None or node_id is None:
@@ -174,6 +177,13 @@ def alerts_of_grant(
     return run_away(user_id, too_much, catalogue, f"grant:{message.operation_id}")
 
 
+def alerts_of_trial(
+    user_id: int, too_much: TooMuch, catalogue: Catalogue, now: datetime
+) -> tuple[AlertDraft, ...]:
+    """The shop's trials of a day are used up: a flood of accounts, or a good day. Once a day."""
+    return run_away(user_id, too_much, catalogue, f"trials:{now.date()}")
+
+
 def decide_standing(
     record: UserRecord,
     standing: Standing,
@@ -215,7 +225,8 @@ def decide_reissue(
         return NoAccess(status=standing)
     waiting = replacement(record)
     current = tuple(c for c in present(record) if c is not waiting)
-    if waiting is not None and (not message.leaked or not current):
+    stuck = waiting is not None and waiting.quarantined
+    if waiting is not None and not stuck and (not message.leaked or not current):
         return ReissueUnderWay()
     if waiting is None and _reissued_today(record) >= REISSUES_A_DAY:
         return ReissueTooOften(per_day=REISSUES_A_DAY)
@@ -224,6 +235,8 @@ def decide_reissue(
     wishes: tuple[Wish, ...] = ()
     if message.leaked:
         wishes = tuple(RemovedCredential(uuid=c.uuid, node_id=c.node_id) for c in current)
+    if waiting is not None and stuck:  # a mended node may take it; nobody else asks again
+        wishes = (*wishes, RaisedCredential(uuid=waiting.uuid, node_id=waiting.node_id))
     if waiting is None and node_id is not None:
         replaces = current[0].uuid if current else None
         new = NewCredential(

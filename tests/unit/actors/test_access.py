@@ -7,6 +7,7 @@ import pytest
 
 from actors.user.decisions.access import (
     REISSUES_A_DAY,
+    alerts_of_trial,
     decide_expiry,
     decide_grant,
     decide_reissue,
@@ -151,7 +152,21 @@ def test_a_shop_without_a_trial_offers_none_and_a_day_has_its_bound() -> None:
 
     assert decide_trial(record(), catalogue(), IDS, 0) == TrialNotOffered()
     assert isinstance(decide_trial(record(), catalogue(plans=bounded), IDS, 0), AccessChange)
-    assert decide_trial(record(), catalogue(plans=bounded), IDS, 1) == TrialNotOffered()
+    assert decide_trial(record(), catalogue(plans=bounded), IDS, 1) == TooMuch(
+        bound=Bound.SHOP_DAY, limit_s=DAY_S
+    )
+
+
+def test_owners_hear_once_a_day_that_trials_are_used_up() -> None:
+    used_up = TooMuch(bound=Bound.SHOP_DAY, limit_s=DAY_S)
+
+    keys = {
+        alert.dedupe_key
+        for user_id, now in ((BUYER, NOW), (78, NOW), (BUYER, NOW + timedelta(days=1)))
+        for alert in alerts_of_trial(user_id, used_up, SHOP, now)
+    }
+
+    assert len(keys) == 2
 
 
 def granted(
@@ -324,3 +339,13 @@ def test_without_access_there_is_no_link_to_renew() -> None:
     assert reissued(over()) == NoAccess(status=EXPIRED)
     waiting = record(subscription=subscription(ACTIVATING), credentials=(unapplied(),))
     assert reissued(waiting) == ReissueUnderWay()
+
+
+@pytest.mark.parametrize("leaked", [False, True])
+def test_a_new_link_that_was_set_aside_is_asked_for_again(*, leaked: bool) -> None:
+    """Else the leaked one would go, and nothing ever come in its place."""
+    waiting = unapplied(uuid=SECOND, replaces=FIRST, quarantined=True)
+    rows = record(subscription=subscription(ACTIVE), credentials=(waiting, credential()))
+    again = RaisedCredential(uuid=SECOND, node_id=NODE)
+
+    assert change_of(reissued(rows, leaked=leaked)).wishes == ((OUT, again) if leaked else (again,))
