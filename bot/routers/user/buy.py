@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from typing import assert_never
 
+import structlog
 from aiogram import F, Router
+from aiogram.exceptions import TelegramBadRequest
 from aiogram.filters import Command
 from aiogram.types import CallbackQuery, Message
 
@@ -22,6 +24,8 @@ from bot.gateways.port import Gateway, OrderToPay, PayByHand, PayPage, TelegramI
 from bot.ports import Users
 from bot.screen import Screen
 from config.plans import Plan, Plans
+
+log = structlog.get_logger(__name__)
 
 
 def buy_router() -> Router:
@@ -157,7 +161,7 @@ async def _invoice(
     offer = await gateway.offer(_to_pay(due, plans, screen))
     match offer:
         case TelegramInvoice():
-            await screen.chat.bot(offer.request)
+            await _send(offer, due.provider, screen)
         case PayPage():
             await screen.show(_page(due, offer.url, plans))
             return offer
@@ -166,6 +170,22 @@ async def _invoice(
         case _:
             assert_never(offer)
     return None
+
+
+async def _send(offer: TelegramInvoice, provider: str, screen: Screen) -> None:
+    """Send an invoice. What Telegram finds wrong with it, it would find as often as it is asked.
+
+    Raises:
+        ProviderUnavailable: Telegram does not take the provider, or the amount.
+    """
+    try:
+        await screen.chat.bot(offer.request)
+    except TelegramBadRequest as refusal:
+        problem = refusal.message
+    else:
+        return
+    log.error("invoice_refused", provider=provider, reason=problem)
+    raise ProviderUnavailable("Telegram refuses the invoice")
 
 
 async def _another_way(
