@@ -18,6 +18,7 @@ from actors.user.messages import (
 )
 from bot import replies
 from bot.callbacks import Go, NewLink, Page, TrialWanted
+from bot.keyboards import Button
 from bot.texts import LANGUAGES, Texts
 from config.plans import Plans
 from storage.rows import SubscriptionStatus
@@ -133,10 +134,7 @@ def test_the_card_offers_them_only_when_there_is_something(
 ) -> None:
     keyboard = replies.card(status(**changes), plans, "Ann").keyboard
     offered = {
-        button.callback.pack()
-        for row in keyboard
-        for button in row
-        if isinstance(button, replies.Button)
+        button.callback.pack() for row in keyboard for button in row if isinstance(button, Button)
     }
     assert offered & {"try", "go:newlink:0"} == callbacks
 
