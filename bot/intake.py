@@ -15,6 +15,7 @@ import structlog
 from aiogram import Bot
 from aiogram.exceptions import (
     TelegramAPIError,
+    TelegramBadRequest,
     TelegramConflictError,
     TelegramRetryAfter,
     TelegramUnauthorizedError,
@@ -39,6 +40,8 @@ POLL_S = 25
 PAUSE_S = (0.5, 30.0)
 #: Telegram's own default of calls at once; the inbox puts them in order.
 MAX_CONNECTIONS = 40
+#: How often it is looked whether updates still come here, seconds.
+WEBHOOK_LOOK_S = 60.0
 #: How long what nobody reads waits until it is looked at again, seconds.
 UNREAD_WAIT_S = 600.0
 #: Updates read from the inbox at once.
@@ -121,7 +124,11 @@ class TelegramIntake(AsyncioActor):
 
 
 class WebhookIntake(AsyncioActor):
-    """Tells Telegram where updates go. At the end it stays so: what comes meanwhile is kept."""
+    """Tells Telegram where updates go. At the end it stays so: what comes meanwhile is kept.
+
+    A back-end of before that still polls takes the webhook away, and then nothing would come for
+    ever: so it is looked after, and what Telegram cannot deliver is told in the log.
+    """
 
     def __init__(self, bot: Bot, url: str, secret: str, allowed_updates: list[str]) -> None:
         super().__init__()
@@ -129,34 +136,56 @@ class WebhookIntake(AsyncioActor):
         self.url = url
         self.secret = secret
         self.allowed_updates = allowed_updates
+        self._troubled_at: object = None
 
     async def prepare(self) -> None:
-        """Tell it from now on, until Telegram has heard it."""
-        self.spawn(self._set(), "webhook")
+        """Tell it from now on, whenever Telegram has not heard it."""
+        self.spawn(self._keep(), "webhook")
 
-    async def _set(self) -> None:
-        pause = PAUSE_S[0]
+    async def _keep(self) -> None:
+        pause, known = PAUSE_S[0], False
         while True:
             try:
-                await self.bot.set_webhook(
-                    self.url,
-                    secret_token=self.secret,
-                    allowed_updates=self.allowed_updates,
-                    max_connections=MAX_CONNECTIONS,
-                    drop_pending_updates=False,
-                )
+                known = known and await self._is_there()
+                if not known:
+                    await self._set()
             except TelegramUnauthorizedError:
                 log.critical("telegram_refuses_the_token")
                 raise
             except TelegramRetryAfter as limit:
                 pause = max(pause, limit.retry_after)
+            except TelegramBadRequest as refusal:
+                log.error("webhook_not_taken", reason=refusal.message)  # noqa: TRY400 - Telegram says it all
             except TelegramAPIError as outage:
                 log.warning("intake_waits", reason=type(outage).__name__)
             else:
-                log.info("webhook_set")
-                return
+                known, pause = True, PAUSE_S[0]
+                await self.clock.sleep(WEBHOOK_LOOK_S)
+                continue
             await self.clock.sleep(pause)
             pause = min(PAUSE_S[1], pause * 2)
+
+    async def _set(self) -> None:
+        await self.bot.set_webhook(
+            self.url,
+            secret_token=self.secret,
+            allowed_updates=self.allowed_updates,
+            max_connections=MAX_CONNECTIONS,
+            drop_pending_updates=False,
+        )
+        log.info("webhook_set")
+
+    async def _is_there(self) -> bool:
+        """Whether Telegram still knows it; each trouble that it had is told once."""
+        told = await self.bot.get_webhook_info()
+        if told.url != self.url:
+            log.error("webhook_was_taken_away")
+            return False
+        if told.last_error_date is not None and told.last_error_date != self._troubled_at:
+            self._troubled_at = told.last_error_date
+            waiting = told.pending_update_count
+            log.error("webhook_trouble", reason=told.last_error_message, waiting=waiting)
+        return True
 
 
 class UnknownSource(Exception):  # noqa: N818 - a provider that is switched off

@@ -5,11 +5,18 @@ from contextlib import asynccontextmanager
 
 import pytest
 from aiogram import Bot
+from structlog.testing import capture_logs
 
 from actors.runtime.actor import AsyncioActor, Ending, Post, Surroundings
 from actors.runtime.address import Address
 from actors.runtime.mailbox import Mailbox
-from bot.intake import MAX_CONNECTIONS, PAUSE_S, TelegramIntake, WebhookIntake
+from bot.intake import (
+    MAX_CONNECTIONS,
+    PAUSE_S,
+    WEBHOOK_LOOK_S,
+    TelegramIntake,
+    WebhookIntake,
+)
 from bot.sandbox import Call, Fault, Sandbox
 from bot.session import make_bot
 from storage.database import Database, refuse_in_transaction
@@ -85,6 +92,36 @@ async def test_a_telegram_that_is_away_is_told_when_it_is_back(sandbox: Sandbox,
         while not (await bot.get_webhook_info()).url:
             pass
     assert [ending.error for ending in endings] == [None]
+
+
+async def test_a_webhook_that_another_back_end_took_away_is_set_again(
+    sandbox: Sandbox, bot: Bot
+) -> None:
+    """One of before that still polls does so, and then nothing would come for ever."""
+    async with living(WebhookIntake(bot, URL, SECRET, ALLOWED)) as (clock, _):
+        await until(lambda: clock.delays)
+        clock.advance(WEBHOOK_LOOK_S)
+        await until(lambda: calls(sandbox, "getWebhookInfo") and clock.delays)
+        assert len(calls(sandbox, "setWebhook")) == 1, "it is there: nothing is done"
+
+        await bot.delete_webhook()
+        clock.advance(WEBHOOK_LOOK_S)
+        await until(lambda: len(calls(sandbox, "setWebhook")) == 2)
+
+    assert (await bot.get_webhook_info()).url == URL
+
+
+async def test_a_webhook_that_telegram_does_not_take_is_told_with_its_words(
+    sandbox: Sandbox, bot: Bot
+) -> None:
+    words = "Bad Request: bad webhook: HTTPS url must be provided for webhook"
+    sandbox.faults.next("setWebhook", Fault.status(400, words))
+
+    with capture_logs() as logs:
+        async with living(WebhookIntake(bot, URL, SECRET, ALLOWED)) as (clock, _):
+            await until(lambda: clock.delays)
+
+    assert [entry["reason"] for entry in logs if entry["event"] == "webhook_not_taken"] == [words]
 
 
 async def test_a_wrong_token_ends_the_actor(sandbox: Sandbox, bot: Bot) -> None:
