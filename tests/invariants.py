@@ -24,7 +24,7 @@ ALWAYS = {
             count(*) FILTER (WHERE l.source_kind = 'refund') AS refunds
         FROM payments p LEFT JOIN ledger l ON l.source_kind IN ('payment', 'refund')
             AND l.source_id = p.provider || ':' || p.provider_payment_id
-        GROUP BY p.provider, p.provider_payment_id
+        GROUP BY p.provider, p.provider_payment_id, p.disposition
         HAVING CASE WHEN p.disposition = 'credited'
                 THEN count(*) FILTER (WHERE l.source_kind = 'payment') <> 1
                     OR count(*) FILTER (WHERE l.source_kind = 'refund') <> 0
