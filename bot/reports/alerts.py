@@ -25,7 +25,7 @@ ALERTS: dict[str, frozenset[str]] = {
     "alert-manual-payment": frozenset({"purchase_id", "user_id", "plan", "price"}),
     "alert-payment-held": frozenset({"number", "user_id", "price", "provider", "reason"}),
     "alert-refund-by-hand": frozenset({"number", "price", "provider", "user_id", "reason"}),
-    "alert-refund-stuck": frozenset({"number"}),
+    "alert-refund-stuck": frozenset({"number", "reason"}),
     "alert-run-away": frozenset({"bound", "user_id", "limit_s"}),
     "alert-payment-odd": frozenset({"number", "user_id", "flag"}),
 }

@@ -33,7 +33,7 @@ alert-refund-by-hand =
     ↩ Payment #{ $number } has to go back by your hand: { $price }, { way-name }, to <code>{ $user_id }</code>. { $reason }
 
     Once it is done: <code>/refunded { $number }</code>
-alert-refund-stuck = ⚠️ The refund of payment #{ $number } does not get through yet. It is tried on.
+alert-refund-stuck = ⚠️ The refund of payment #{ $number } does not get through yet: { $reason }. It is tried on.
 alert-run-away =
     🚨 More time than allowed was about to be given to <code>{ $user_id }</code>, and was not. The bound for { bound-name }: { $limit_s }.
 

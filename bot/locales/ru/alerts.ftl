@@ -33,7 +33,7 @@ alert-refund-by-hand =
     ↩ Платёж #{ $number } нужно вернуть вручную: { $price }, { way-name }, получатель <code>{ $user_id }</code>. { $reason }
 
     Когда вернёте: <code>/refunded { $number }</code>
-alert-refund-stuck = ⚠️ Возврат платежа #{ $number } пока не проходит. Попытки продолжаются.
+alert-refund-stuck = ⚠️ Возврат платежа #{ $number } пока не проходит: { $reason }. Попытки продолжаются.
 alert-run-away =
     🚨 Пользователю <code>{ $user_id }</code> едва не начислено больше времени, чем можно. Предел ({ bound-name }): { $limit_s }.
 
