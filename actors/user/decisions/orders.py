@@ -71,7 +71,7 @@ def decide_open(  # noqa: PLR0911 - one for each way it ends
         return PlanNotSold()
     if _stranded(record, catalogue.nodes):
         return PlanNotSold()
-    if (known := _same_order(record, message, plan, price)) is not None:
+    if (known := _same_order(record, message, plan, price, terms.currency)) is not None:
         return known
     if (far := _too_far(record, plan, catalogue, fresh)) is not None:
         return far
@@ -93,16 +93,17 @@ def invoice_of(purchase: PurchaseRow) -> InvoiceDue:
 
 
 def _same_order(
-    record: UserRecord, message: OpenPurchase, plan: Plan, price: int
+    record: UserRecord, message: OpenPurchase, plan: Plan, price: int, currency: str
 ) -> ShowAgain | InvoiceAlreadySent | None:
     for purchase in record.open_purchases:
         if purchase.operation_id == message.operation_id:
             if purchase.status is PurchaseStatus.AWAITING_PAYMENT:
                 return InvoiceAlreadySent(purchase_id=purchase.id)
             return ShowAgain(purchase=purchase)
-    offered = (plan.id, price, plan.period_s, message.provider)
+    offered = (plan.id, price, currency, plan.period_s, message.provider)
     for purchase in record.open_purchases:
-        if (purchase.plan_id, purchase.price, purchase.period_s, purchase.provider) == offered:
+        money = (purchase.price, purchase.currency)
+        if (purchase.plan_id, *money, purchase.period_s, purchase.provider) == offered:
             return ShowAgain(purchase=purchase)
     return None
 

@@ -209,6 +209,13 @@ def test_an_order_of_another_way_to_pay_is_left_alone() -> None:
     assert draft_of(tapped(record(open_purchases=(other,)))).id == FRESH
 
 
+def test_an_order_in_another_currency_is_left_alone() -> None:
+    """The same number of a currency of before: its invoice would be refused until it closes."""
+    other = purchase(currency="RUB")
+
+    assert draft_of(tapped(record(open_purchases=(other,)))).id == FRESH
+
+
 def test_a_flood_of_orders_is_refused() -> None:
     orders = tuple(purchase(id=UUID(int=n), price=n) for n in range(1, MOST_OPEN_ORDERS + 1))
 
