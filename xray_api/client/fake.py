@@ -92,6 +92,7 @@ class FakeNodeClient:
         self._unreachable = False
         self._not_ready: str | None = None
         self._failures: deque[NodeCallError] = deque()
+        self._refusals: deque[NodeCallError] = deque()
         self._after_applying: deque[NodeCallError] = deque()
         self._gate = asyncio.Event()
         self._gate.set()
@@ -106,9 +107,9 @@ class FakeNodeClient:
         """Ends `refuse_connections`."""
         self._unreachable = False
 
-    def fail_next(self, error: NodeCallError, *, times: int = 1) -> None:
-        """The next calls raise `error` and change nothing."""
-        self._failures.extend([error] * times)
+    def fail_next(self, error: NodeCallError, *, times: int = 1, visits: bool = True) -> None:
+        """The next calls raise `error` and change nothing; without `visits`, the next mutations."""
+        (self._failures if visits else self._refusals).extend([error] * times)
 
     def drop_next_reply_after_applying(self, *, times: int = 1) -> None:
         """The next mutations are applied, and their replies are lost."""
@@ -247,6 +248,8 @@ class FakeNodeClient:
             raise OutcomeUnknown("no answer in time") from None
         if self._failures:
             raise self._failures.popleft()
+        if self._refusals and call.kind in {"put", "remove"}:
+            raise self._refusals.popleft()
 
     def _change(self, uuid: UUID, wish: Wish, epoch: UUID, writer: Writer | None) -> None:
         self._refuse_if_not_ready()

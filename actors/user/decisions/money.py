@@ -24,6 +24,7 @@ from actors.user.messages import (
     RefundPayment,
     TooMuch,
 )
+from config.money import in_words
 from config.providers import AmountMatch, match_amount
 from storage.rows import (
     AccessChange,
@@ -246,7 +247,9 @@ def _why_held(  # noqa: PLR0911 - one for each reason
     if matched is AmountMatch.OTHER_CURRENCY:
         return _Verdict(reason=f"paid in {payment.currency}, ordered in {purchase.currency}")
     if not matched.enough:
-        return _Verdict(reason=f"paid {payment.amount}, ordered for {purchase.price}")
+        paid = in_words(payment.amount, payment.currency)
+        price = in_words(purchase.price, purchase.currency)
+        return _Verdict(reason=f"paid {paid}, ordered for {price}")
     if not may_buy(record):
         return _Verdict(reason="the user is banned or suspended", refund=True)
     if _late(record, purchase) and not _still_sold(purchase, catalogue):
