@@ -17,8 +17,8 @@ MOST_RESTARTS = 20
 STOP_DEADLINE_S = 30.0
 #: How a program's own explanation of its end begins in its log.
 OWN_WORDS = "tollgate: "
-#: The environment outranks the demo's own values, but for these.
-NOT_FOR_DEMOS = ("TOLLGATE_TELEGRAM", "TOLLGATE_NODES")
+#: The environment outranks the demo's own values, but for these: somebody's bot, nodes and money.
+NOT_FOR_DEMOS = ("TOLLGATE_TELEGRAM", "TOLLGATE_NODES", "TOLLGATE_PAYMENTS")
 #: linux/prctl.h
 PR_SET_PDEATHSIG = 1
 
@@ -30,7 +30,7 @@ def _end_with_parent() -> None:
 
 
 def _environment() -> dict[str, str]:
-    """The demo's own, less what would lead a demo to somebody's bot or nodes."""
+    """The demo's own, less what would lead a demo to somebody's bot, nodes or money."""
     return {name: value for name, value in os.environ.items() if not name.startswith(NOT_FOR_DEMOS)}
 
 
