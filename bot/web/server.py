@@ -21,6 +21,8 @@ log = structlog.get_logger(__name__)
 LARGEST_PUSH = 64 * 1024
 #: Calls that are committed at once, so that a crowd leaves connections to money and to the node.
 COMMITS_AT_ONCE = 8
+#: A body has so long to come; who sends one byte at a time may not hold connections for ever.
+BODY_S = 10.0
 #: How long a request in hand may hold up the stop, seconds.
 PATIENCE_S = 1.0
 HEALTH = "/healthz"
@@ -52,6 +54,10 @@ class WebLimits:
 
     listen: str
     trusted_proxies: Sequence[Network] = ()
+
+
+class SlowBody(Exception):  # noqa: N818 - whoever calls
+    """A request's body does not come to its end in time."""
 
 
 class AddressTaken(Exception):  # noqa: N818 - somebody else's
@@ -133,6 +139,8 @@ class WebActor(AsyncioActor):
             return web.Response(status=404)
         try:
             answer = await route(request)
+        except SlowBody:
+            answer = Refused(408, "too slow")
         except self.weather as outage:
             log.warning("webhook_waits", reason=str(outage))
             return web.Response(status=503)  # the sender comes again
@@ -197,9 +205,21 @@ class WebActor(AsyncioActor):
 
 
 async def _body(request: web.BaseRequest, largest: int) -> bytes | None:
-    """The bytes of a request; None if there are more than may be."""
+    """The bytes of a request; None if there are more than may be.
+
+    Raises:
+        SlowBody: they do not come to an end.
+    """
     if (request.content_length or 0) > largest:
         return None
+    try:
+        async with asyncio.timeout(BODY_S):
+            return await _read(request, largest)
+    except TimeoutError:
+        raise SlowBody from None
+
+
+async def _read(request: web.BaseRequest, largest: int) -> bytes | None:
     body = bytearray()
     async for chunk in request.content.iter_chunked(largest):
         body += chunk

@@ -18,6 +18,7 @@ from actors.runtime.address import Address
 from actors.runtime.clock import LoopClock
 from actors.runtime.mailbox import Mailbox
 from bot.gateways.port import PushAccepted, PushRefused
+from bot.web import server
 from bot.web.callers import REFUSALS, Network
 from bot.web.server import (
     COMMITS_AT_ONCE,
@@ -237,6 +238,19 @@ async def test_a_push_of_who_was_refused_too_often_is_not_even_read(outside: Out
     head = b"POST /webhooks/made-up HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n"
     async with asyncio.timeout(60):
         assert b" 429 " in await _raw(outside, head)
+
+
+@pytest.mark.parametrize("path", ["/webhooks/made-up", "/hook"])
+async def test_a_body_that_never_ends_is_not_waited_for(
+    outside: Outside, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    """A stranger who sends a byte now and then would hold connections for ever."""
+    monkeypatch.setattr(server, "BODY_S", 0.0)
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\n{SECRET_HEADER}: {SECRET}\r\n".encode()
+
+    async with asyncio.timeout(60):
+        assert b" 408 " in await _raw(outside, head + b"Content-Length: 9\r\n\r\n{")
+    assert await outside.rows.fetchval(COUNT) == 0
 
 
 @pytest.mark.parametrize("cut", [ConnectionResetError(), web.RequestPayloadError("no chunk")])
