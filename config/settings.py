@@ -121,6 +121,14 @@ class CryptoPaySection(Section):
     #: What orders are priced in: an asset, or a fiat currency that Crypto Pay reckons by.
     currency: Currency = "USDT"
 
+    @field_validator("network")
+    @classmethod
+    def _token_goes_in_secret(cls, network: str) -> str:
+        parts = urlsplit(network)
+        if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+            raise ValueError("must be https: the host is not this machine")
+        return network
+
 
 class CardSection(Section):
     """A payments provider of Telegram; off without a token.

@@ -428,6 +428,11 @@ WRONG = [
         file='[payments.cryptopay]\ncurrency = "CANAR"\n' + LEAST,
     ),
     Wrong(
+        "a provider's token in clear",
+        [(f"payments.cryptopay.network: must be https: the host is not this machine {OTHER}")],
+        file='[payments.cryptopay]\nnetwork = "http://pay.example.org"\n' + LEAST,
+    ),
+    Wrong(
         "cards for Stars",
         [f"payments: card.currency: XTR is not known here {OTHER}"],
         file='[payments.card]\ncurrency = "XTR"\n' + LEAST,
