@@ -7,7 +7,7 @@ from uuid import UUID
 import asyncpg
 
 from storage.database import Connection
-from storage.errors import VersionConflict
+from storage.errors import RecordedBefore, VersionConflict
 from storage.rows import (
     Confirmed,
     CredentialRow,
@@ -25,6 +25,7 @@ COLUMNS = """uuid, subscription_id, node_id, desired, gen, applied_gen, first_ap
     created_at, origin"""
 
 ONE_REPLACEMENT = "credentials_one_replacement"
+ONE_OPERATION = "credentials_operation_once"
 
 OF_USER = f"""
 SELECT {COLUMNS} FROM credentials
@@ -32,8 +33,8 @@ WHERE subscription_id = (SELECT id FROM subscriptions WHERE user_id = $1)
 ORDER BY created_at DESC
 """  # noqa: S608 - a constant of ours
 ADD = """
-INSERT INTO credentials (uuid, subscription_id, node_id, desired, replaces, origin)
-VALUES ($1, $2, $3, 'present', $4, $5)
+INSERT INTO credentials (uuid, subscription_id, node_id, desired, replaces, origin, operation_id)
+VALUES ($1, $2, $3, 'present', $4, $5, $6)
 """
 #: A quarantine was of the wish before this one.
 RAISE = """
@@ -154,6 +155,7 @@ async def wish(connection: Connection, subscription_id: UUID, wanted: Wish) -> N
 
     Raises:
         VersionConflict: another credential is about to take a place already.
+        RecordedBefore: this command made a credential before.
     """
     match wanted:
         case NewCredential():
@@ -167,9 +169,17 @@ async def wish(connection: Connection, subscription_id: UUID, wanted: Wish) -> N
 async def _add(connection: Connection, subscription_id: UUID, wanted: NewCredential) -> None:
     try:
         await connection.execute(
-            ADD, wanted.uuid, subscription_id, wanted.node_id, wanted.replaces, wanted.origin
+            ADD,
+            wanted.uuid,
+            subscription_id,
+            wanted.node_id,
+            wanted.replaces,
+            wanted.origin,
+            wanted.operation_id,
         )
     except asyncpg.UniqueViolationError as error:
+        if error.constraint_name == ONE_OPERATION:
+            raise RecordedBefore from error
         if error.constraint_name != ONE_REPLACEMENT:
             raise
         raise VersionConflict from error

@@ -296,12 +296,16 @@ class LedgerEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewCredential:
-    """A uuid that is to be let in, for the first time. It may take another's place."""
+    """A uuid that is to be let in, for the first time. It may take another's place.
+
+    `operation_id` is the command that is carried out once, where nothing else of it is recorded.
+    """
 
     uuid: UUID
     node_id: str
     replaces: UUID | None = None
     origin: Origin = Origin.ACCESS
+    operation_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,7 +26,8 @@ CREATE INDEX ledger_given ON ledger (at) WHERE source_kind IN ('grant', 'trial')
 
 -- Why a credential was made: to open access, in place of a lost or leaked one, or on another node.
 ALTER TABLE credentials ADD COLUMN origin text NOT NULL DEFAULT 'access'
-    CHECK (origin IN ('access', 'reissue', 'move'));
+    CHECK (origin IN ('access', 'reissue', 'move')),
+    ADD COLUMN operation_id text CONSTRAINT credentials_operation_once UNIQUE;
 
 -- Bugs of ours are counted apart from what Telegram could not take just now.
 ALTER TABLE outbox ADD COLUMN bugs integer NOT NULL DEFAULT 0;
@@ -191,7 +192,7 @@ DROP TABLE history, pollers;
 DROP INDEX admin_actions_by_target;
 ALTER TABLE admin_actions DROP COLUMN operation_id;
 ALTER TABLE outbox DROP COLUMN bugs;
-ALTER TABLE credentials DROP COLUMN origin;
+ALTER TABLE credentials DROP COLUMN operation_id, DROP COLUMN origin;
 DROP INDEX ledger_given;
 ALTER TABLE ledger DROP CONSTRAINT ledger_within_bounds;
 DROP INDEX purchases_claimed;

@@ -240,7 +240,11 @@ def decide_reissue(
     if waiting is None and node_id is not None:
         replaces = current[0].uuid if current else None
         new = NewCredential(
-            uuid=fresh.uuid, node_id=node_id, replaces=replaces, origin=Origin.REISSUE
+            uuid=fresh.uuid,
+            node_id=node_id,
+            replaces=replaces,
+            origin=Origin.REISSUE,
+            operation_id=message.operation_id,
         )
         wishes = (*wishes, new)
     return AccessChange(user_id=subscription.user_id, before=subscription, wishes=wishes)

@@ -292,7 +292,9 @@ def reissued(rows: UserRecord, *, leaked: bool = False) -> Any:
     return decide_reissue(rows, Reissue(operation_id="tap", leaked=leaked), SHOP, IDS)
 
 
-NEW = NewCredential(uuid=FRESH, node_id=NODE, replaces=FIRST, origin=Origin.REISSUE)
+NEW = NewCredential(
+    uuid=FRESH, node_id=NODE, replaces=FIRST, origin=Origin.REISSUE, operation_id="tap"
+)
 
 
 def test_a_new_link_works_before_the_old_one_goes() -> None:
