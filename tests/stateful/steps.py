@@ -555,10 +555,10 @@ _lapses = st.sampled_from([30.0, 3_700.0, 86_500.0, 8.0 * DAY_S, 31.0 * DAY_S, 3
 #: How often each kind of step comes, beside the others.
 KINDS: list[tuple[int, st.SearchStrategy[Step]]] = [
     (8, st.builds(Buy, _users, _plans)),
-    (4, st.builds(Order, _users, _plans, st.sampled_from(list(TERMS)), st.integers(1, 2))),
+    (6, st.builds(Order, _users, _plans, st.sampled_from(list(TERMS)), st.integers(1, 2))),
     (7, st.builds(Pay, _recent, _how, st.sampled_from([1, 1, 1, 2, 0]))),
     (3, st.builds(PushAgain, _recent)),
-    (2, st.builds(Cancel, _recent)),
+    (4, st.builds(Cancel, _recent)),
     (2, st.builds(Claim, _recent)),
     (
         3,

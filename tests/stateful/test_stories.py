@@ -21,6 +21,19 @@ QUICK = 25
 #: In parts, so that none takes longer than a test that hangs may.
 DEEP, PARTS = 500, 5
 SEED = int(os.environ.get("TOLLGATE_STATEFUL_SEED", "4"))
+#: What the actors must have said in any hundred stories, and silence: else they tell of little.
+HEARD = {
+    "PaymentCredited",
+    "PaymentHeld",
+    "PaymentAlreadyRecorded",
+    "RefundStarted",
+    "RefundedBefore",
+    "ReissueStarted",
+    "StandingChanged",
+    "AccessGranted",
+    "TrialStarted",
+    "NoneType",
+}
 BY_HAND = int(os.environ.get("TOLLGATE_STATEFUL_RUNS", "0"))
 
 
@@ -32,6 +45,7 @@ def play(postgres: Server, cipher: LinkCipher, number: int, seed: int) -> None:
         finally:
             print(f"seed {seed}: {theatre.played} stories, {theatre.lives} lives, {theatre.heard}")  # noqa: T201
         assert theatre.played >= number
+        assert number < DEEP // PARTS or set(theatre.heard) >= HEARD
 
 
 def test_a_few_stories_end_well(postgres: Server, cipher: LinkCipher) -> None:
