@@ -20,6 +20,9 @@ from config.loading import FileSettings, load
 from config.money import EXPONENTS, STARS, Currency
 from config.network import BaseUrl, ListenAddress, is_loopback, split_address
 
+#: Digits of money that cards pay in; crypto assets have more.
+CENTS = 2
+
 #: Top-level names in a shared file or environment that belong to the node service.
 NODE_SECTIONS = frozenset({"node"})
 
@@ -176,6 +179,8 @@ class PaymentsSection(Section):
             currency = getattr(self, name).currency
             if currency not in EXPONENTS or currency == STARS:
                 raise ValueError(f"{name}.currency: {currency} is not known here")
+        if EXPONENTS[self.card.currency] > CENTS:
+            raise ValueError(f"card.currency: cards do not pay in {self.card.currency}")
         return self
 
     @model_validator(mode="after")

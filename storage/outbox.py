@@ -37,6 +37,8 @@ UNFULFILLED = """
 SELECT p.id FROM purchases p JOIN subscriptions s ON s.user_id = p.user_id
 WHERE s.id = $1 AND p.status = 'paid' AND p.fulfilled_at IS NULL
 """
+#: Alerts that ask an owner for something: they do not grow old, since nobody else would do it.
+TASKS = ("alert-manual-payment", "alert-payment-held", "alert-refund-by-hand")
 #: A user who blocked the bot loses nothing: the rows wait. In order for each person: while one
 #: message waits to be repeated, no other overtakes it. An owner need not be a user, so an alert has
 #: none, and alerts hold back nothing.
@@ -45,7 +47,8 @@ SELECT {COLUMNS} FROM outbox o
     LEFT JOIN users u ON u.tg_id = coalesce(o.user_id, (o.payload->>'owner')::bigint)
 WHERE o.state = 'due' AND o.kind <> 'refund' AND o.next_at <= now()
     AND (u.tg_id IS NULL OR u.reachable)
-    AND (o.kind <> 'alert' OR o.created_at > now() - interval '1 day')
+    AND (o.kind <> 'alert' OR o.created_at > now() - interval '1 day'
+        OR o.payload->>'text_id' = ANY('{{{",".join(TASKS)}}}'))
     AND NOT EXISTS (
         SELECT FROM outbox other
         WHERE other.user_id = o.user_id AND other.kind <> 'refund' AND other.state = 'due'

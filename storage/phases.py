@@ -216,6 +216,11 @@ class UserPhases:
             return False
         return True
 
+    async def waits_for_hand(self, payment: PaymentRow) -> bool:
+        """Whether a refund is an owner's to make: the provider is asked no more."""
+        async with self._database.read() as connection:
+            return await refunds.waits_for_hand(connection, payment)
+
     async def record_refunded(
         self, provider: str, provider_payment_id: str, act: ActDraft | None
     ) -> bool:

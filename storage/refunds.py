@@ -39,6 +39,7 @@ RETURNING 1
 POSTPONE = "UPDATE outbox SET next_at = now() + $2 WHERE dedupe_key = $1 AND state = 'due'"
 BY_HAND = "UPDATE outbox SET state = 'failed' WHERE dedupe_key = $1 AND state = 'due' RETURNING 1"
 DONE = "UPDATE outbox SET state = 'sent', sent_at = now() WHERE dedupe_key = $1"
+BY_HAND_NOW = "SELECT EXISTS (SELECT FROM outbox WHERE dedupe_key = $1 AND state = 'failed')"
 RESUME = """
 UPDATE outbox SET next_at = now() WHERE kind = 'refund' AND state = 'due' AND next_at > now()
 """
@@ -85,6 +86,12 @@ async def by_hand(connection: Connection, order: RefundOrder, alerts: Sequence[A
     """The provider is not asked any more: an owner has to do it, and hears so once."""
     if await connection.fetchval(BY_HAND, _key(order.payment)) is not None:
         await outbox.alert(connection, alerts)
+
+
+async def waits_for_hand(connection: Connection, payment: PaymentRow) -> bool:
+    """Whether the provider is asked no more, so that only an owner can give the money back."""
+    waits: bool = await connection.fetchval(BY_HAND_NOW, _key(payment))
+    return waits
 
 
 async def done(connection: Connection, payment: PaymentRow) -> None:

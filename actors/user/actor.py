@@ -328,6 +328,9 @@ class UserActor(AsyncioActor):
     async def _refund_arrived(
         self, message: NoteRefund, payment: PaymentRow
     ) -> RefundNoted | RefundedBefore:
+        if message.who is not None and not await self._by_hand(payment):
+            # The provider is still asked: taken at the owner's word, nobody would be any more.
+            return RefundedBefore(done=False)
         act = outcomes.act_of_arrival(message, payment)
         noted = await self.phases.record_refunded(
             payment.provider, payment.provider_payment_id, act
@@ -335,6 +338,12 @@ class UserActor(AsyncioActor):
         self._wake_notifier()
         log.info("payment_refunded", payment=payment.number, noted=noted)
         return RefundNoted() if noted else RefundedBefore(done=True)
+
+    async def _by_hand(self, payment: PaymentRow) -> bool:
+        terms = self.catalogue.terms.get(payment.provider)
+        if terms is None or terms.refund is RefundWay.BY_HAND:
+            return True
+        return await self.phases.waits_for_hand(payment)
 
     async def _record_refund(self, decision: Refund | RefundedBefore | NoSuchPayment) -> None:
         if not isinstance(decision, Refund):

@@ -14,6 +14,7 @@ from actors.user.messages import (
     PaymentAlreadyRecorded,
     PaymentCredited,
     PaymentHeld,
+    RefundedBefore,
     RefundNoted,
     RefundStarted,
 )
@@ -333,3 +334,26 @@ async def test_held_money_goes_back_after_a_day_and_not_before(world: World) -> 
     world.directory.find(NOTIFIER).wake()
     await world.settle()
     assert await credits_of(world) == 0
+
+
+async def test_an_owner_s_word_ends_no_refund_that_the_provider_is_still_asked_for(
+    world: World,
+) -> None:
+    """Taken at once, nobody would ask the provider any more, and the money would never go."""
+    charge = await credited(world)
+    world.gateways["stars"].away = True
+    await world.refund(charge)
+
+    told = await world.ask(
+        BUYER,
+        NoteRefund(
+            operation_id="by hand",
+            provider="stars",
+            provider_payment_id=charge.provider_payment_id,
+            who="telegram:1000",
+        ),
+    )
+
+    assert told == RefundedBefore(done=False)
+    world.gateways["stars"].away = False
+    await is_now(world, charge, "refunded")

@@ -394,3 +394,16 @@ async def test_an_alert_of_yesterday_is_not_told(
     told = [row.payload["arguments"] for row in await shop.notices.due(10)]
 
     assert len(told) == 1
+
+
+async def test_a_task_for_an_owner_does_not_grow_old(
+    shop: Shop, records: OperatorRecords, rows: Rows
+) -> None:
+    """Nobody else would give that money back."""
+    await records.record([], [], [alert("a")])
+    await rows.execute(
+        "UPDATE outbox SET created_at = now() - interval '9 days',"
+        " payload = jsonb_set(payload, '{text_id}', '\"alert-refund-by-hand\"')"
+    )
+
+    assert len(await shop.notices.due(10)) == 1
