@@ -287,6 +287,8 @@ def link_of(uuid: UUID) -> str:
 async def pass_time(rows: Rows, seconds: float) -> None:
     """Make everything that happened so many seconds older, the ledger too."""
     async with rows.transaction():
+        # As a take-over does: no transaction of a back-end is under way, or this could be a deadlock.
+        await rows.execute("LOCK TABLE shards IN EXCLUSIVE MODE")
         await rows.execute("SET LOCAL session_replication_role = replica")
         for table, columns in MOMENTS.items():
             shifts = ", ".join(f"{c} = {c} - make_interval(secs => $1)" for c in columns)
