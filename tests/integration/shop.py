@@ -287,7 +287,7 @@ def link_of(uuid: UUID) -> str:
 async def pass_time(rows: Rows, seconds: float) -> None:
     """Make everything that happened so many seconds older, the ledger too."""
     async with rows.transaction():
-        # As a take-over does: no transaction of a back-end is under way, or this could be a deadlock.
+        # As a take-over does: while a transaction is under way this could be a deadlock.
         await rows.execute("LOCK TABLE shards IN EXCLUSIVE MODE")
         await rows.execute("SET LOCAL session_replication_role = replica")
         for table, columns in MOMENTS.items():
