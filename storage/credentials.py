@@ -67,6 +67,7 @@ WHERE uuid = $1 AND gen = $2 AND applied_gen < gen
 QUARANTINE = """
 UPDATE credentials SET quarantined_at = now(), last_class = $3
 WHERE uuid = $1 AND gen = $2 AND applied_gen < gen
+RETURNING (SELECT user_id FROM subscriptions s WHERE s.id = credentials.subscription_id)
 """
 #: What was set aside is tried again too: a new release, or a mended node, may take it.
 RESUME = """
@@ -222,9 +223,14 @@ async def postpone(
     await connection.execute(POSTPONE, uuid, gen, timedelta(seconds=after_s), error_class)
 
 
-async def quarantine(connection: Connection, uuid: UUID, gen: int, error_class: str) -> None:
-    """Set aside a wish that the node will never take; an operator looks at it."""
-    await connection.execute(QUARANTINE, uuid, gen, error_class)
+async def quarantine(connection: Connection, uuid: UUID, gen: int, error_class: str) -> int | None:
+    """Set aside a wish that the node will never take; an operator looks at it.
+
+    Returns:
+        Whose it is, or None when the wish changed meanwhile.
+    """
+    user_id: int | None = await connection.fetchval(QUARANTINE, uuid, gen, error_class)
+    return user_id
 
 
 async def resume(connection: Connection, node_id: str) -> None:

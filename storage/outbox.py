@@ -38,7 +38,12 @@ SELECT p.id FROM purchases p JOIN subscriptions s ON s.user_id = p.user_id
 WHERE s.id = $1 AND p.status = 'paid' AND p.fulfilled_at IS NULL
 """
 #: Alerts that ask an owner for something: they do not grow old, since nobody else would do it.
-TASKS = ("alert-manual-payment", "alert-payment-held", "alert-refund-by-hand")
+TASKS = (
+    "alert-key-set-aside",
+    "alert-manual-payment",
+    "alert-payment-held",
+    "alert-refund-by-hand",
+)
 #: A user who blocked the bot loses nothing: the rows wait. In order for each person: while one
 #: message waits to be repeated, no other overtakes it. An owner need not be a user, so an alert has
 #: none, and alerts hold back nothing.

@@ -351,10 +351,14 @@ class NodePhases:
             await credentials.postpone(connection, row.uuid, row.gen, after_s, error_class)
             await _tell_of_delay(connection, row)
 
-    async def quarantine(self, row: CredentialRow, error_class: str) -> None:
-        """The node will never take this wish: whoever waits is told, an operator looks at it."""
+    async def quarantine(
+        self, row: CredentialRow, error_class: str, owners: Sequence[int] = ()
+    ) -> None:
+        """The node will never take this wish: whoever waits is told, and owners, who must look."""
         async with self._database.transaction() as connection:
-            await credentials.quarantine(connection, row.uuid, row.gen, error_class)
+            user_id = await credentials.quarantine(connection, row.uuid, row.gen, error_class)
+            if user_id is not None:
+                await outbox.alert(connection, [_of_set_aside(row, user_id, o) for o in owners])
             await _tell_of_delay(connection, row)
 
     async def generation(self, uuid: UUID) -> int:
@@ -656,6 +660,20 @@ async def _tell_of_delay(connection: Connection, row: CredentialRow) -> None:
     if row.last_class is None and row.desired is Desired.PRESENT:
         for purchase_id in await outbox.unfulfilled(connection, row.subscription_id):
             await outbox.purchase_news(connection, purchase_id)
+
+
+def _of_set_aside(row: CredentialRow, user_id: int, owner: int) -> AlertDraft:
+    return AlertDraft(
+        dedupe_key=f"key-set-aside:{row.uuid}:{row.gen}:{owner}",
+        owner=owner,
+        text_id="alert-key-set-aside",
+        arguments={
+            "user_id": user_id,
+            "key": str(row.uuid)[:8],
+            "node": row.node_id,
+            "wish": row.desired.value,
+        },
+    )
 
 
 async def _alert_news(connection: Connection, row: OutboxRow) -> AlertNews:

@@ -228,7 +228,8 @@ def _provisioner(
 ) -> Callable[[], ProvisionerActor]:
     phases = NodePhases(database, cipher)
     limits = provisioner_limits(settings.provisioner)
-    return lambda: ProvisionerActor(node.id, client, phases, limits, directory, source)
+    owners = settings.telegram.admins
+    return lambda: ProvisionerActor(node.id, client, phases, limits, directory, source, owners)
 
 
 def provisioner_limits(section: ProvisionerSection) -> ProvisionerLimits:

@@ -5,7 +5,7 @@ before it is made and repeats the same uuid and generation.
 """
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -68,8 +68,10 @@ class ProvisionerActor(AsyncioActor):
         limits: ProvisionerLimits,
         directory: Directory,
         source: random.Random,
+        owners: Sequence[int] = (),
     ) -> None:
         super().__init__()
+        self.owners = owners
         self.node_id = node_id
         self.node = node
         self.phases = phases
@@ -222,7 +224,7 @@ class ProvisionerActor(AsyncioActor):
                 await self._learn(epoch)
             case SetAside(error_class=error_class):
                 log.error("credential_quarantined", node=self.node_id, uuid=str(row.uuid)[:8])
-                await self.phases.quarantine(row, error_class)
+                await self.phases.quarantine(row, error_class, self.owners)
                 self.directory.find(NOTIFIER).wake()
             case Overtaken():
                 return

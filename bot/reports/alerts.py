@@ -28,6 +28,7 @@ ALERTS: dict[str, frozenset[str]] = {
     "alert-refund-stuck": frozenset({"number", "reason"}),
     "alert-run-away": frozenset({"bound", "user_id", "limit_s"}),
     "alert-payment-odd": frozenset({"number", "user_id", "flag"}),
+    "alert-key-set-aside": frozenset({"user_id", "key", "node", "wish"}),
 }
 #: What owners can do at once about a payment.
 WAYS: Mapping[str, tuple[PaymentDecision, ...]] = {

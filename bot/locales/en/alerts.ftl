@@ -38,6 +38,13 @@ alert-run-away =
     🚨 More time than allowed was about to be given to <code>{ $user_id }</code>, and was not. The bound for { bound-name }: { $limit_s }.
 
     <code>/why { $user_id }</code>
+alert-key-set-aside =
+    🚨 Node { $node } does not take key { $key } of <code>{ $user_id }</code>: { $wish ->
+        [present] access is due, and there is none
+       *[absent] it should be shut out and is not
+    }. It is tried again after a restart of the program.
+
+    <code>/why { $user_id }</code>
 alert-payment-odd =
     ℹ️ Payment #{ $number } of <code>{ $user_id }</code> was credited, and is odd: { $flag ->
         [late] it came late

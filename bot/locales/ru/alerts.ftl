@@ -38,6 +38,13 @@ alert-run-away =
     🚨 Пользователю <code>{ $user_id }</code> едва не начислено больше времени, чем можно. Предел ({ bound-name }): { $limit_s }.
 
     <code>/why { $user_id }</code>
+alert-key-set-aside =
+    🚨 Узел { $node } не принимает ключ { $key } пользователя <code>{ $user_id }</code>: { $wish ->
+        [present] доступ положен, но его нет
+       *[absent] ключ должен быть отключён, но работает
+    }. Следующая попытка — после перезапуска программы.
+
+    <code>/why { $user_id }</code>
 alert-payment-odd =
     ℹ️ Платёж #{ $number } от <code>{ $user_id }</code> зачтён, но необычен: { $flag ->
         [late] пришёл поздно

@@ -8,7 +8,7 @@ from actors.notifier.ports import Progress
 from actors.user.messages import LinkShown, ShowLink
 from storage.phases import NodePhases
 from storage.rows import CredentialRow
-from tests.integration.actors.world import World
+from tests.integration.actors.world import OWNERS, World
 from tests.integration.node_fixtures import eventually
 from tests.integration.shop import BUYER, MONTH_S, expire, pass_time
 from xray_api.client.errors import (
@@ -270,6 +270,11 @@ async def test_one_wish_that_is_wrong_is_set_aside_and_the_others_go_on(world: W
     assert len(world.puts()) == 7, "the wrong one is not repeated"
     await world.until(lambda: _told(world, 1, Progress.DELAYED))
     assert world.courier.links(1) == []
+    alerted = await world.rows.fetch(
+        "SELECT payload->'arguments'->>'user_id' FROM outbox "
+        "WHERE payload->>'text_id' = 'alert-key-set-aside'"
+    )
+    assert [user_id for (user_id,) in alerted] == ["1"] * len(OWNERS), "owners hear whom it hits"
 
 
 async def _links(world: World, users: range) -> bool:

@@ -309,7 +309,7 @@ class World:
             ),
             "provisioners": {
                 NODE: lambda: ProvisionerActor(
-                    NODE, self.node, NodePhases(database, cipher), LIMITS, directory, source
+                    NODE, self.node, NodePhases(database, cipher), LIMITS, directory, source, OWNERS
                 )
             },
             "user": lambda user_id: UserActor(
