@@ -162,6 +162,8 @@ def test_ctrl_c_ends_watching_and_gives_the_terminal_back(backend: Backend) -> N
             **{name: value for name, value in os.environ.items() if name != "NO_COLOR"},
             "TOLLGATE_DATA_DIR": str(backend.folder),
         },
+        # Who runs the tests in the background of a shell lets its children ignore Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     ) as watching:
         os.close(theirs)
         seen = b""
