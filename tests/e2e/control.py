@@ -17,6 +17,8 @@ LOOK_EVERY_S = 0.05
 
 class Refusal(Exception):  # noqa: N818 - what happened
     """The back-end's answer is a reason why not."""
+#: A socket whose server was cut off with the question in hand may never answer it, seconds.
+ANSWER_S = PATIENCE_S / 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ class Control:
     async def _ask(self, method: str, path: str, wish: dict[str, Any] | None = None) -> Any:
         with short_path(self.data_dir) as socket:
             connector = aiohttp.UnixConnector(socket)
-            timeout = aiohttp.ClientTimeout(total=PATIENCE_S)
+            timeout = aiohttp.ClientTimeout(total=ANSWER_S)
             async with (
                 aiohttp.ClientSession(connector=connector, timeout=timeout) as session,
                 session.request(method, f"http://control{path}", json=wish) as response,
