@@ -17,6 +17,8 @@ LOOK_EVERY_S = 0.05
 
 class Refusal(Exception):  # noqa: N818 - what happened
     """The back-end's answer is a reason why not."""
+
+
 #: A socket whose server was cut off with the question in hand may never answer it, seconds.
 ANSWER_S = PATIENCE_S / 4
 

@@ -145,7 +145,8 @@ async def test_a_change_that_somebody_else_overtook_is_refused_with_the_value(
 
 async def test_a_change_overtaken_by_an_undo_names_the_files_value(stand: Stand) -> None:
     change = await set_to(stand, 9)
-    await stand.until(lambda: stand.clock.timers)  # it has read everything, and waits to do so again
+    # It has read everything, and waits to do so again.
+    await stand.until(lambda: stand.clock.timers)
     await stand.records.undo_setting(change.id, "tg:6", "")
 
     with pytest.raises(OperationRefused, match=f"was changed just now, to {OF_FILE}; look again"):
