@@ -121,6 +121,10 @@ async def shop(data_dir: Path, free_listen: str) -> AsyncIterator[Shop]:
         try:
             yield Shop(world, programs, postgres.url)
         finally:
+            # Before their servers: nobody listened to them while other tests ran, and who still
+            # knocks when a server closes is let in by nobody and shut out by nobody.
+            for program in world.programs:
+                await program.stop()
             postgres.stop()
 
 
