@@ -16,8 +16,15 @@ PROBLEM_TYPE = "application/problem+json"
 
 #: Bodies of requests above this get 413.
 MAX_BODY_BYTES = 16 * 1024
+#: The same for a batch and a snapshot, which hold many users.
+MAX_BULK_BODY_BYTES = 64 * 1024 * 1024
 #: Most users on one page of `GET /v1/users`.
 MAX_PAGE = 10_000
+#: Most operations of one batch.
+MAX_BATCH = 10_000
+#: Buckets of a digest are a power of two up to this.
+MAX_BUCKETS = 65_536
+DEFAULT_BUCKETS = 4096
 #: `gen` is stored as a signed 64-bit integer on both sides.
 MAX_GEN = 2**63 - 1
 
@@ -47,12 +54,33 @@ def _digits(value: object) -> object:
     return value
 
 
+def _truth(value: object) -> object:
+    return {"true": True, "false": False}.get(value, value) if isinstance(value, str) else value
+
+
+def _power_of_two(value: int) -> int:
+    if value & (value - 1):
+        raise ValueError("must be a power of two")
+    return value
+
+
+def _as_tuple(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value
+
+
+#: JSON knows lists alone.
+_LIST = BeforeValidator(_as_tuple)
+
 #: Any UUID in canonical lower case.
 WireUuid = Annotated[UUID, BeforeValidator(_canonical), PlainSerializer(str)]
 #: A user's UUID: random, that is version 4.
 UserUuid = Annotated[WireUuid, AfterValidator(_version_4)]
 #: How often the caller changed its mind about one user, from 1.
 Gen = Annotated[int, Field(ge=1, le=MAX_GEN)]
+
+
+#: How open connections are ended: by the kernel, or not at all.
+CutMethod = Literal["socket", "none"]
 
 
 class Request(BaseModel):
@@ -88,6 +116,59 @@ class ListQuery(Request):
     limit: Annotated[int, BeforeValidator(_digits), Field(ge=1, le=MAX_PAGE)] = MAX_PAGE
 
 
+class Operation(Request):
+    """One wish of a batch."""
+
+    op: Literal["put", "delete"]
+    uuid: UserUuid
+    gen: Gen
+
+
+class BatchRequest(Request):
+    """Body of `POST /v1/users:batch`; operations of one uuid count in their order."""
+
+    epoch: WireUuid
+    operations: Annotated[tuple[Operation, ...], Field(max_length=MAX_BATCH), _LIST]
+
+
+class SnapshotUser(Request):
+    """A user who is to be let in."""
+
+    uuid: UserUuid
+    gen: Gen
+
+
+class SnapshotRequest(Request):
+    """Body of `PUT /v1/users`: everybody who is to be let in, and nobody else.
+
+    `base_digest` is the `root` of the digest that the caller saw; null is not checked.
+    """
+
+    epoch: WireUuid
+    base_digest: Annotated[str, Field(pattern="^[0-9a-f]{16}$")] | None
+    users: Annotated[tuple[SnapshotUser, ...], _LIST]
+
+
+class SnapshotQuery(Request):
+    """Query of `PUT /v1/users`: how many may be removed beyond what the guard allows."""
+
+    allow_shrink: Annotated[int, BeforeValidator(_digits), Field(ge=0)] | None = None
+
+
+class DigestQuery(Request):
+    """Query of `GET /v1/digest`."""
+
+    buckets: Annotated[
+        int, BeforeValidator(_digits), Field(ge=1, le=MAX_BUCKETS), AfterValidator(_power_of_two)
+    ] = DEFAULT_BUCKETS
+
+
+class TrafficQuery(Request):
+    """Query of `GET /v1/traffic`; `reset` starts the counters again."""
+
+    reset: Annotated[bool, BeforeValidator(_truth)] = False
+
+
 class PutReply(Reply):
     """The user may connect; `created` tells whether this call let him in."""
 
@@ -99,12 +180,77 @@ class PutReply(Reply):
 
 
 class RemoveReply(Reply):
-    """The user may not connect any more; `removed` tells whether he could before."""
+    """The user may not connect any more; `removed` tells whether he could before.
+
+    His open connections end within 60 s if `method` is `socket`, and otherwise when he ends them.
+    """
 
     uuid: UserUuid
     gen: Gen
     epoch: WireUuid
     removed: bool
+    method: CutMethod = "none"
+
+
+class OperationResult(Reply):
+    """What became of one operation: `stale` and `failed` left Xray as it was, or say why not.
+
+    `gen` is the operation's, and for `stale` the highest that the node has seen.
+    """
+
+    uuid: UserUuid
+    status: Literal["applied", "stale", "failed"]
+    gen: Gen
+    vless_link: str | None = None
+    detail: str | None = None
+
+
+class BatchReply(Reply):
+    """One result for each operation, in the same order."""
+
+    epoch: WireUuid
+    results: tuple[OperationResult, ...]
+
+
+class SnapshotReply(Reply):
+    """What became of a snapshot; `stale` users were overtaken by a newer wish, which stands."""
+
+    added: int
+    removed: int
+    kept: int
+    stale: int = 0
+
+
+class DigestReply(Reply):
+    """The running Xray's users in short; see `xray_api/digest.py`."""
+
+    epoch: WireUuid
+    count: int
+    root: str
+    buckets: tuple[str, ...]
+    writer: "WriterMark | None"
+
+
+class UserTraffic(Reply):
+    """Bytes since the counter's start, and how many addresses are connected now."""
+
+    uuid: WireUuid
+    uplink: int
+    downlink: int
+    online: int
+
+
+class TrafficReply(Reply):
+    """Everybody who has had traffic since Xray's start."""
+
+    users: tuple[UserTraffic, ...]
+
+
+class DisconnectReply(Reply):
+    """How many connections were ended; `none` when the machine does not allow it."""
+
+    closed: int
+    method: CutMethod
 
 
 class UserReply(Reply):
@@ -220,6 +366,8 @@ class Problem(Reply):
     TOO_LARGE: ClassVar = "too_large"
     NOT_FOUND: ClassVar = "not_found"
     METHOD: ClassVar = "method_not_allowed"
+    SHRINK: ClassVar = "shrink"
+    DIGEST: ClassVar = "digest"
     BUSY: ClassVar = "busy"
     UNAVAILABLE: ClassVar = "unavailable"
     INTERNAL: ClassVar = "internal"
@@ -230,6 +378,10 @@ class Problem(Reply):
     detail: str = ""
     #: 409: the highest `gen` that the node has seen for this uuid.
     node_gen: Gen | None = None
+    #: 409 `shrink`: how many users would be removed.
+    would_remove: int | None = None
+    #: 409 `digest`: the node's own.
+    root: str | None = None
     #: 412: the node's epoch.
     epoch: WireUuid | None = None
     #: 422: one line for each field that is wrong.

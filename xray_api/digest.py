@@ -1,0 +1,47 @@
+"""Pure: a set of users in short, equal on both sides if and only if the sets are (2^-64 apart).
+
+Per bucket, the leading bits of the uuid, the XOR of BLAKE2b-64 over uuid and generation; the
+order of users does not matter, and buckets that differ tell where to look.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from hashlib import blake2b
+from uuid import UUID
+
+_DIGEST_BYTES = 8
+
+
+def user_digest(uuid: UUID, gen: int) -> int:
+    """BLAKE2b-64 over the 16 bytes of the uuid and `gen` as unsigned 64-bit big-endian."""
+    content = uuid.bytes + gen.to_bytes(8, "big")
+    return int.from_bytes(blake2b(content, digest_size=_DIGEST_BYTES).digest(), "big")
+
+
+def bucket_of(uuid: UUID, buckets: int) -> int:
+    """The bucket of a uuid: its leading bits; `buckets` is a power of two."""
+    return uuid.int >> (128 - (buckets.bit_length() - 1))
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """What `GET /v1/digest` says about a set of users."""
+
+    count: int
+    root: str
+    buckets: tuple[str, ...]
+
+
+def digest(users: Iterable[tuple[UUID, int]], buckets: int) -> Digest:
+    """The digest of users with their generations; `buckets` is a power of two."""
+    count, root, sums = 0, 0, [0] * buckets
+    for uuid, gen in users:
+        one = user_digest(uuid, gen)
+        sums[bucket_of(uuid, buckets)] ^= one
+        root ^= one
+        count += 1
+    return Digest(count, _hex(root), tuple(map(_hex, sums)))
+
+
+def _hex(value: int) -> str:
+    return format(value, f"0{2 * _DIGEST_BYTES}x")
