@@ -4,49 +4,16 @@ import asyncio
 import math
 from collections.abc import AsyncIterator
 from pathlib import Path
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 
+from tests.integration.slow_xray import FLOW, SlowXray
 from xray_api.node.apply import Applier, NotPossible, Overtaken
-from xray_api.node.changes import RunningUser, Wish
-from xray_api.node.hot_api import HotApi, XrayAway
+from xray_api.node.changes import Wish
 from xray_api.node.store import Store
 
-FLOW = "xtls-rprx-vision"
 A, B = uuid4(), uuid4()
-
-
-class SlowXray(HotApi):
-    """An Xray in memory; a held user's changes reach it when they are let go."""
-
-    def __init__(self) -> None:
-        self.inside: set[str] = set()
-        self.calls: list[str] = []
-        self.held: dict[UUID, asyncio.Event] = {}
-        self.away = False
-
-    async def add(self, uuid: UUID) -> bool:
-        """Let a user in."""
-        self.calls.append("add")
-        if uuid in self.held:
-            await self.held[uuid].wait()
-        if self.away:
-            raise XrayAway("test")
-        created = str(uuid) not in self.inside
-        self.inside.add(str(uuid))
-        return created
-
-    async def remove(self, email: str) -> bool:
-        """Shut a user out."""
-        self.calls.append("remove")
-        removed = email in self.inside
-        self.inside.discard(email)
-        return removed
-
-    async def users(self) -> list[RunningUser]:
-        """Everybody who is in."""
-        return [RunningUser(email, email, FLOW) for email in self.inside]
 
 
 @pytest.fixture

@@ -5,7 +5,10 @@ late call cannot undo a newer one. A comparison with the running Xray mends what
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import TypeVar
 from uuid import UUID
 from weakref import WeakValueDictionary
@@ -13,16 +16,35 @@ from weakref import WeakValueDictionary
 import structlog
 
 from xray_api.contract import Writer
-from xray_api.node.changes import Apply, Stale, Wish, correct, decide_wish
+from xray_api.digest import digest
+from xray_api.node.changes import (
+    Apply,
+    Correction,
+    Replacement,
+    RunningUser,
+    Stale,
+    Wish,
+    correct,
+    decide_replacement,
+    decide_wish,
+    is_rebuild,
+    most_removals,
+)
 from xray_api.node.hot_api import HotApi, HotApiError
-from xray_api.node.store import Store, StoreError
+from xray_api.node.store import Change, Store, StoreError
 
 #: Changes that may wait or run at once; more are told to come back.
 QUEUE_LIMIT = 1024
-#: Corrections sent to Xray at once; it takes 5,000 to 6,000 a second so (measured).
-CORRECTIONS_AT_ONCE = 32
+#: Changes sent to Xray at once; it takes 5,000 to 6,000 a second so (measured).
+CHANGES_AT_ONCE = 32
+#: Batches that may be under way at once.
+BATCHES_AT_ONCE = 2
+#: What a busy machine manages of a batch in a second, to refuse in time what cannot be done.
+SLOWEST_CHANGES_PER_S = 1000
 
 _log = structlog.get_logger()
+
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 Item = TypeVar("Item")
 
@@ -47,6 +69,47 @@ class NotPossible(Refused):
     """Xray or the store cannot take the change now, or not in the time given."""
 
 
+class WouldShrink(Refused):
+    """A snapshot would remove more users than it may."""
+
+    def __init__(self, would_remove: int) -> None:
+        super().__init__(f"{would_remove} users would be removed")
+        self.would_remove = would_remove
+
+
+class DigestChanged(Refused):
+    """A snapshot was made from another state than the running one."""
+
+    def __init__(self, root: str) -> None:
+        super().__init__("the users have changed since the digest")
+        self.root = root
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Who is to be let in, and nobody else.
+
+    Attributes:
+        users: a generation for each.
+        base_root: the root of the digest that the caller saw; None is not checked.
+        allow_shrink: how many may be removed where the guard allows fewer.
+    """
+
+    users: Mapping[UUID, int]
+    base_root: str | None = None
+    allow_shrink: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Replaced:
+    """What became of a snapshot."""
+
+    added: int
+    kept: int
+    shut_out: frozenset[UUID]
+    stale: int
+
+
 class Applier:
     """Applies wishes, and keeps the running Xray equal to them."""
 
@@ -57,8 +120,16 @@ class Applier:
         self._equal = False
         self._locks: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
         self._under_way: set[asyncio.Task[bool]] = set()
+        self._batches = 0
+        self._replacing = False
+        self._open = asyncio.Event()
+        self._open.set()
+        self._slots = asyncio.Semaphore(CHANGES_AT_ONCE)
         #: Set when a difference is suspected, to have it mended at once.
         self.suspicion = asyncio.Event()
+        #: Set when Xray is to be started again, with the users of the store.
+        self.rebuild = asyncio.Event()
+        self._became_equal = asyncio.Event()
 
     @property
     def ready(self) -> bool:
@@ -78,12 +149,12 @@ class Applier:
     def attach(self, hot: HotApi) -> None:
         """An Xray has started; changes wait for the first `mend`."""
         self._hot = hot
-        self._equal = False
+        self._forget_equality()
 
     def detach(self) -> None:
         """That Xray has ended."""
         self._hot = None
-        self._equal = False
+        self._forget_equality()
 
     async def change(
         self, uuid: UUID, asked: Wish, *, deadline: float, writer: Writer | None = None
@@ -107,10 +178,49 @@ class Applier:
         """
         if self.under_way >= QUEUE_LIMIT:
             raise QueueFull("the write queue is full")
-        change = asyncio.create_task(self._change(uuid, asked, deadline, writer))
-        self._under_way.add(change)
-        change.add_done_callback(self._under_way.discard)
-        return await asyncio.shield(change)
+        await self._until_open(deadline)
+        return await asyncio.shield(self._begin(uuid, asked, deadline, writer))
+
+    async def batch(
+        self, wishes: Sequence[tuple[UUID, Wish]], *, deadline: float, writer: Writer | None = None
+    ) -> list[bool | Refused]:
+        """Many changes at once, those of one user in their order; as `change` for each.
+
+        Returns:
+            For each what `change` returns or raises.
+
+        Raises:
+            QueueFull: too many batches are under way.
+            NotPossible: none of it can be done, or not in the time given; nothing is changed.
+        """
+        if self._batches >= BATCHES_AT_ONCE:
+            raise QueueFull("too many batches are under way")
+        if not self.ready:
+            raise NotPossible("Xray is not ready")
+        left_s = deadline - asyncio.get_running_loop().time()
+        if left_s <= len(wishes) / SLOWEST_CHANGES_PER_S:
+            raise NotPossible("there is not time enough for so many")
+        changes = [self._begin(uuid, asked, deadline, writer) for uuid, asked in wishes]
+        self._batches += 1
+        try:
+            together = asyncio.gather(*changes, return_exceptions=True)
+            outcomes = await asyncio.shield(together)
+        finally:
+            self._batches -= 1
+        return [_bool_or_refused(outcome) for outcome in outcomes]
+
+    async def replace(
+        self, snapshot: Snapshot, *, deadline: float, writer: Writer | None = None
+    ) -> Replaced:
+        """Make a snapshot durable and true of the running Xray; other changes wait for it.
+
+        Raises:
+            Refused: in one of its kinds. Of these only `NotPossible` can follow stored wishes.
+        """
+        if self._replacing:
+            raise QueueFull("another snapshot is under way")
+        self._replacing = True
+        return await asyncio.shield(asyncio.create_task(self._replace(snapshot, deadline, writer)))
 
     async def mend(self) -> None:
         """List, compare and correct, removals first.
@@ -121,17 +231,132 @@ class Applier:
         hot = self._hot
         if hot is None:
             return
-        correction = correct(self._store.wishes, await hot.users(), self._flow)
+        running = await hot.users()
+        correction = await self._compare(running)
         if correction:
             _log.warning(
                 "xray_differs", removals=len(correction.remove), additions=len(correction.add)
             )
+        if self._equal and is_rebuild(correction, len(running)):
+            self.rebuild.set()
+            return
+        await self._correct(hot, correction)
+        if hot is self._hot:
+            self._equal = True
+            self._became_equal.set()
+
+    async def _replace(
+        self, snapshot: Snapshot, deadline: float, writer: Writer | None
+    ) -> Replaced:
+        async with self._alone():
+            hot = self._hot
+            if hot is None or not self.ready:
+                raise NotPossible("Xray is not ready")
+            before = await self._running(hot)
+            plan = self._plan(snapshot, before)
+            if asyncio.get_running_loop().time() >= deadline:
+                raise NotPossible("there was not time enough left")
+            await self._keep_replacement(plan, deadline, writer)
+            await self._bring_all(hot, deadline)
+        after = set(self._store.present())
+        return Replaced(
+            added=len(after - before),
+            kept=len(after & before),
+            shut_out=frozenset(before - after),
+            stale=plan.stale,
+        )
+
+    @asynccontextmanager
+    async def _alone(self) -> AsyncIterator[None]:
+        """No change is under way; those that come wait."""
+        self._open.clear()
+        try:
+            if self._under_way:
+                await asyncio.wait(set(self._under_way))
+            yield
+        finally:
+            self._open.set()
+            self._replacing = False
+
+    async def _until_open(self, deadline: float) -> None:
+        try:
+            async with asyncio.timeout_at(deadline):
+                while not self._open.is_set():
+                    await self._open.wait()
+        except TimeoutError as error:
+            raise NotPossible("there was not time enough left") from error
+
+    async def _running(self, hot: HotApi) -> set[UUID]:
+        try:
+            return listed_uuids(await hot.users())
+        except HotApiError as error:
+            raise NotPossible("Xray does not answer its API") from error
+
+    def _plan(self, snapshot: Snapshot, before: set[UUID]) -> Replacement:
+        wishes = self._store.wishes
+        root = digest(((u, wishes[u].gen if u in wishes else 0) for u in before), buckets=1).root
+        if snapshot.base_root is not None and snapshot.base_root != root:
+            raise DigestChanged(root)
+        plan = decide_replacement(wishes, snapshot.users)
+        stay = {uuid for uuid, wish in plan.newer} | {
+            uuid for uuid in snapshot.users if uuid in wishes and wishes[uuid].present
+        }
+        would_remove = len(before - stay)
+        if would_remove > max(most_removals(len(before)), snapshot.allow_shrink):
+            raise WouldShrink(would_remove)
+        return plan
+
+    async def _keep_replacement(
+        self, plan: Replacement, deadline: float, writer: Writer | None
+    ) -> None:
+        changes = [
+            *(Change(uuid, wish) for uuid, wish in plan.newer),
+            *(Change(uuid, wish, same_gen=True) for uuid, wish in plan.tombstones),
+        ]
+        await self._write(changes, writer, deadline)
+
+    async def _bring_all(self, hot: HotApi, deadline: float) -> None:
+        """Bring Xray to the store, by a start with all users where that is quicker."""
+        try:
+            running = await hot.users()
+            correction = await self._compare(running)
+            if not is_rebuild(correction, len(running)):
+                await self._correct(hot, correction)
+                return
+        except HotApiError as error:
+            self.suspicion.set()
+            raise NotPossible("Xray did not answer; the wishes are kept") from error
+        _log.info("xray_rebuilt", users=len(correction.add))
+        self._forget_equality()
+        self.rebuild.set()
+        try:
+            async with asyncio.timeout_at(deadline):
+                await self._became_equal.wait()
+        except TimeoutError as error:
+            raise NotPossible("Xray is being started with the wishes, which are kept") from error
+
+    async def _compare(self, running: Sequence[RunningUser]) -> Correction:
+        # A tenth of a second with 100,000 users: others are answered meanwhile.
+        wishes = dict(self._store.wishes)
+        return await asyncio.to_thread(correct, wishes, running, self._flow)
+
+    async def _correct(self, hot: HotApi, correction: Correction) -> None:
         wanted = {str(uuid) for uuid in correction.add}
         strangers = [email for email in correction.remove if email not in wanted]
         await _some_at_once(lambda email: self._shut_out(hot, email), strangers)
         await _some_at_once(lambda uuid: self._renew(hot, uuid), correction.add)
-        if hot is self._hot:
-            self._equal = True
+
+    def _begin(
+        self, uuid: UUID, asked: Wish, deadline: float, writer: Writer | None
+    ) -> asyncio.Task[bool]:
+        change = asyncio.create_task(self._change(uuid, asked, deadline, writer))
+        self._under_way.add(change)
+        change.add_done_callback(self._under_way.discard)
+        return change
+
+    def _forget_equality(self) -> None:
+        self._equal = False
+        self._became_equal.clear()
 
     async def _change(
         self, uuid: UUID, asked: Wish, deadline: float, writer: Writer | None
@@ -150,7 +375,9 @@ class Applier:
         if isinstance(decision, Stale):
             raise Overtaken(decision.gen)
         if isinstance(decision, Apply) or self._store.is_news(writer):
-            await self._keep(uuid, asked, deadline, writer)
+            (standing,) = await self._write([Change(uuid, asked)], writer, deadline)
+            if standing != asked:
+                raise Overtaken(standing.gen)
         hot = self._hot
         if hot is None:
             raise NotPossible("Xray ended; the wish is kept")
@@ -160,23 +387,24 @@ class Applier:
             self.suspicion.set()  # what became of the call is unknown
             raise NotPossible("Xray did not answer; the wish is kept") from error
 
-    async def _keep(self, uuid: UUID, asked: Wish, deadline: float, writer: Writer | None) -> None:
+    async def _write(
+        self, changes: Sequence[Change], writer: Writer | None, deadline: float
+    ) -> list[Wish]:
         try:
-            standing = await self._store.write(uuid, asked, writer, deadline)
+            return await self._store.write_many(changes, writer, deadline)
         except TimeoutError as error:
             raise NotPossible("there was not time enough left") from error
         except StoreError as error:
             _log.error("store_refuses", reason=str(error))
             raise NotPossible("the store cannot be written") from error
-        if standing != asked:
-            raise Overtaken(standing.gen)
 
     async def _bring(self, hot: HotApi, uuid: UUID) -> bool:
         """Bring one user to the wish that stands; the caller holds his lock."""
-        wish = self._store.wishes.get(uuid)
-        if wish is not None and wish.present:
-            return await hot.add(uuid)
-        return await hot.remove(str(uuid))
+        async with self._slots:
+            wish = self._store.wishes.get(uuid)
+            if wish is not None and wish.present:
+                return await hot.add(uuid)
+            return await hot.remove(str(uuid))
 
     async def _shut_out(self, hot: HotApi, email: str) -> None:
         """Remove somebody whom the list showed too many."""
@@ -200,14 +428,29 @@ class Applier:
         return self._locks.setdefault(uuid, asyncio.Lock())
 
 
+def listed_uuids(running: Iterable[RunningUser]) -> set[UUID]:
+    """The ids of running users; what somebody else added is no UUID perhaps, and left out."""
+    return {UUID(user.id) for user in running if _UUID.fullmatch(user.id)}
+
+
 async def _some_at_once(work: Callable[[Item], Awaitable[None]], items: Iterable[Item]) -> None:
-    slots = asyncio.Semaphore(CORRECTIONS_AT_ONCE)
+    """Each item has its turn; the first failure is raised when all have had it."""
+    waiting = iter(items)
+    failures: list[HotApiError] = []
 
-    async def one(item: Item) -> None:
-        async with slots:
-            await work(item)
+    async def worker() -> None:
+        for item in waiting:
+            try:
+                await work(item)
+            except HotApiError as error:
+                failures.append(error)
 
-    outcomes = await asyncio.gather(*(one(item) for item in items), return_exceptions=True)
-    for outcome in outcomes:  # only now: every correction has had its turn
-        if outcome is not None:
-            raise outcome
+    await asyncio.gather(*(worker() for _ in range(CHANGES_AT_ONCE)))
+    if failures:
+        raise failures[0]
+
+
+def _bool_or_refused(outcome: bool | BaseException) -> bool | Refused:
+    if isinstance(outcome, bool | Refused):
+        return outcome
+    raise outcome

@@ -108,8 +108,11 @@ class Keeper:
                 await self._watch(self._process)
             if loop.time() - since >= STEADY_S:
                 pause = FIRST_PAUSE_S
-            await self._sleep(pause)
-            pause = min(LONGEST_PAUSE_S, pause * 2)
+            if self._applier.rebuild.is_set():  # it ended because it was asked to
+                self._applier.rebuild.clear()
+            else:
+                await self._sleep(pause)
+                pause = min(LONGEST_PAUSE_S, pause * 2)
             try:
                 await self._start()
             except XrayStartError as error:
@@ -162,29 +165,43 @@ class Keeper:
         try:
             while not ended.done():
                 await self._until_next_look(ended, RETRY_HUNG_S if failures else MEND_EVERY_S)
+                if self._applier.rebuild.is_set():
+                    await process.stop()
+                    break
                 failures = 0 if ended.done() or await self._mend() else failures + 1
                 if failures >= HUNG_AFTER:
                     _log.error("xray_hung", pid=process.pid)
                     await process.stop()
+            status = await ended
         finally:
             ended.cancel()
         await self.close()
-        self._reason = f"Xray ended with status {ended.result()}"
-        _log.error("xray_ended", status=ended.result())
+        self._reason = f"Xray ended with status {status}"
+        if self._applier.rebuild.is_set():
+            _log.info("xray_ended_to_be_rebuilt")
+        else:
+            _log.error("xray_ended", status=status)
 
     async def _until_next_look(self, ended: asyncio.Task[int], patience_s: float) -> None:
         suspicion = asyncio.create_task(self._applier.suspicion.wait())
-        first: set[asyncio.Task[Any]] = {ended, suspicion}
+        rebuild = asyncio.create_task(self._applier.rebuild.wait())
+        first: set[asyncio.Task[Any]] = {ended, suspicion, rebuild}
         try:
             await asyncio.wait(first, timeout=patience_s, return_when=asyncio.FIRST_COMPLETED)
         finally:
             suspicion.cancel()
+            rebuild.cancel()
         self._applier.suspicion.clear()
 
     async def _mend(self) -> bool:
         try:
             if self._hot is not None:
                 await self._hot.uptime()  # a hung Xray shows here, before a list's long deadline
+                if keys := differences(self._template, await self._hot.inbounds()):
+                    # Links are made from ours: only a start with our configuration mends it.
+                    _log.error("xray_runs_another_inbound", differ=keys)
+                    self._applier.rebuild.set()
+                    return True
             await self._applier.mend()
         except HotApiError as error:
             _log.warning("xray_not_compared", reason=str(error))

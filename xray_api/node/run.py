@@ -20,6 +20,7 @@ from xray_api.node.errors import NodeStartError
 from xray_api.node.keeper import Keeper
 from xray_api.node.keys import ApiKeys
 from xray_api.node.links import Links, NoLinkError
+from xray_api.node.listing import Listing
 from xray_api.node.process import RC_START_ERROR, Engine, XrayStartError
 from xray_api.node.readiness import Accountant
 from xray_api.node.service import Service
@@ -87,7 +88,7 @@ async def _serve(node: NodeSection, on_ready: Callable[[], None] | None) -> None
             since=asyncio.get_running_loop().time(),
         )
         keys = ApiKeys(key.get_secret_value() for key in node.api_keys)
-        service = Service(keys, store, applier, links, accountant)
+        service = Service(keys, store, applier, Listing(store, applier), links, accountant)
         runner = web.AppRunner(service.app(), access_log=None, shutdown_timeout=DRAIN_S)
         stack.push_async_callback(runner.cleanup)
         await runner.setup()

@@ -44,6 +44,7 @@ _UPSERT_USER = """
 INSERT INTO users (uuid, gen, present) VALUES (?, ?, ?)
 ON CONFLICT (uuid) DO UPDATE SET gen = excluded.gen, present = excluded.present
 WHERE excluded.gen > users.gen
+   OR (? AND excluded.gen = users.gen AND users.present AND NOT excluded.present)
 """
 
 #: Changes nothing, and is written all the same.
@@ -59,6 +60,26 @@ class StoreError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """A wish to be kept; the fence lets it in by a higher generation.
+
+    With `same_gen` a tombstone also replaces the present wish of its own generation: a
+    snapshot leaves a user out without a generation for it.
+    """
+
+    uuid: UUID
+    wish: Wish
+    same_gen: bool = False
+
+    def replaces(self, standing: Wish | None) -> bool:
+        """Whether the fence lets it in."""
+        if standing is None or self.wish.gen > standing.gen:
+            return True
+        shuts_out = standing.present and not self.wish.present
+        return self.same_gen and self.wish.gen == standing.gen and shuts_out
+
+
+@dataclass(frozen=True, slots=True)
 class _Contents:
     connection: sqlite3.Connection
     epoch: UUID
@@ -68,11 +89,10 @@ class _Contents:
 
 @dataclass(frozen=True, slots=True)
 class _Write:
-    uuid: UUID
-    wish: Wish
+    changes: Sequence[Change]
     writer: Writer | None
     deadline: float
-    done: asyncio.Future[Wish]
+    done: asyncio.Future[list[Wish]]
 
 
 class Store:
@@ -133,19 +153,26 @@ class Store:
         return _later(self._writer, writer) != self._writer
 
     async def write(self, uuid: UUID, wish: Wish, writer: Writer | None, deadline: float) -> Wish:
-        """Keep a wish and the mark of its writer; durable on return.
+        """Keep one wish; as `write_many`."""
+        (standing,) = await self.write_many([Change(uuid, wish)], writer, deadline)
+        return standing
+
+    async def write_many(
+        self, changes: Sequence[Change], writer: Writer | None, deadline: float
+    ) -> list[Wish]:
+        """Keep wishes and the mark of their writer, all or none; durable on return.
 
         A cancelled write may still happen.
 
         Returns:
-            The wish that stands: another one, if that has a generation as high.
+            For each the wish that stands: another one, if that has a generation as high.
 
         Raises:
             TimeoutError: `deadline`, in the loop's time, passed first; nothing was written.
             StoreError: the disk refuses; nothing was written.
         """
         loop = asyncio.get_running_loop()
-        item = _Write(uuid, wish, writer, deadline, loop.create_future())
+        item = _Write(changes, writer, deadline, loop.create_future())
         self._queue.append(item)
         if self._committing is None or self._committing.done():
             self._committing = loop.create_task(self._commit_all())
@@ -181,18 +208,22 @@ class Store:
         writer = self._writer
         for item in batch:
             writer = _later(writer, item.writer)
-        rows = [(item.uuid.bytes, item.wish.gen, item.wish.present) for item in batch]
+        rows = [_row(change) for item in batch for change in item.changes]
         if not await self._attempt(lambda: _write(self._connection, rows, writer)):
             for item in batch:
                 _fail(item, StoreError(self._refusal))
             return
         self._writer = writer
         for item in batch:
-            standing = self._wishes.get(item.uuid)
-            if standing is None or item.wish.gen > standing.gen:
-                standing = self._wishes[item.uuid] = item.wish
+            standing = [self._take_in(change) for change in item.changes]
             if not item.done.done():
                 item.done.set_result(standing)
+
+    def _take_in(self, change: Change) -> Wish:
+        standing = self._wishes.get(change.uuid)
+        if standing is None or change.replaces(standing):
+            standing = self._wishes[change.uuid] = change.wish
+        return standing
 
     async def _attempt(self, work: Callable[[], None]) -> bool:
         """Whether the disk took it; if not, `_refusal` says why."""
@@ -203,6 +234,10 @@ class Store:
             return False
         self._refusal = ""
         return True
+
+
+def _row(change: Change) -> tuple[bytes, int, bool, bool]:
+    return change.uuid.bytes, change.wish.gen, change.wish.present, change.same_gen
 
 
 def _fail(item: _Write, error: Exception) -> None:
@@ -266,7 +301,7 @@ def _load(connection: sqlite3.Connection) -> _Contents:
 
 
 def _write(
-    connection: sqlite3.Connection, rows: list[tuple[bytes, int, bool]], writer: Writer | None
+    connection: sqlite3.Connection, rows: list[tuple[bytes, int, bool, bool]], writer: Writer | None
 ) -> None:
     with connection:  # commits, or rolls back
         connection.execute("BEGIN IMMEDIATE")
