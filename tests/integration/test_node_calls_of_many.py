@@ -126,7 +126,7 @@ async def test_a_snapshot_that_removes_many_needs_their_number(
     http: aiohttp.ClientSession, epoch: str
 ) -> None:
     await batch(http, epoch, *(put(uuid4()) for _ in range(25)))
-    body = {"epoch": epoch, "base_digest": None, "users": []}
+    body: dict[str, Any] = {"epoch": epoch, "base_digest": None, "users": []}
 
     problem = await asked(http, "PUT", "/v1/users", 409, json=body)
     assert (problem["type"], problem["would_remove"]) == ("shrink", 25)

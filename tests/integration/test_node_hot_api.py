@@ -210,4 +210,4 @@ def test_our_messages_and_calls_are_those_of_the_running_xray(
         assert their_method.input_type.full_name == method.input_type.full_name
         assert their_method.output_type.full_name == method.output_type.full_name
 
-    assert (len(messages), len(methods)) == (20, 5)
+    assert (len(messages), len(methods)) == (30, 8)

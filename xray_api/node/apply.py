@@ -113,9 +113,13 @@ class Replaced:
 class Applier:
     """Applies wishes, and keeps the running Xray equal to them."""
 
-    def __init__(self, store: Store, flow: str) -> None:
+    def __init__(
+        self, store: Store, flow: str, cut_soon: Callable[[str], None] = lambda _: None
+    ) -> None:
+        """Take the store, every user's flow, and what ends the connections of an e-mail."""
         self._store = store
         self._flow = flow
+        self._cut_soon = cut_soon
         self._hot: HotApi | None = None
         self._equal = False
         self._locks: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
@@ -404,17 +408,20 @@ class Applier:
             wish = self._store.wishes.get(uuid)
             if wish is not None and wish.present:
                 return await hot.add(uuid)
-            return await hot.remove(str(uuid))
+            return await self._remove(hot, str(uuid))
+
+    async def _remove(self, hot: HotApi, email: str) -> bool:
+        """Shut somebody out for good: what he has open ends too."""
+        removed = await hot.remove(email)
+        self._cut_soon(email)
+        return removed
 
     async def _shut_out(self, hot: HotApi, email: str) -> None:
         """Remove somebody whom the list showed too many."""
-        try:
-            uuid = UUID(email)
-        except ValueError:
-            uuid = None
-        if uuid is None or str(uuid) != email:
-            await hot.remove(email)
+        if not is_user_email(email):
+            await self._remove(hot, email)
             return
+        uuid = UUID(email)
         async with self._lock(uuid):
             await self._bring(hot, uuid)  # he may be wanted by now
 
@@ -430,7 +437,12 @@ class Applier:
 
 def listed_uuids(running: Iterable[RunningUser]) -> set[UUID]:
     """The ids of running users; what somebody else added is no UUID perhaps, and left out."""
-    return {UUID(user.id) for user in running if _UUID.fullmatch(user.id)}
+    return {UUID(user.id) for user in running if is_user_email(user.id)}
+
+
+def is_user_email(email: str) -> bool:
+    """Whether an e-mail is one that this node gives: a uuid."""
+    return _UUID.fullmatch(email) is not None
 
 
 async def _some_at_once(work: Callable[[Item], Awaitable[None]], items: Iterable[Item]) -> None:

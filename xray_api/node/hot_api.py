@@ -25,7 +25,12 @@ from xray_api.proto.internet_pb2 import StreamConfig
 from xray_api.proto.proxyman_pb2 import ReceiverConfig
 from xray_api.proto.reality_pb2 import Config as RealityConfig
 from xray_api.proto.serial_pb2 import TypedMessage
-from xray_api.proto.stats_pb2 import SysStatsRequest
+from xray_api.proto.stats_pb2 import (
+    GetStatsRequest,
+    GetUsersStatsRequest,
+    QueryStatsRequest,
+    SysStatsRequest,
+)
 from xray_api.proto.stats_pb2_grpc import StatsServiceStub
 from xray_api.proto.user_pb2 import User
 from xray_api.proto.vless_pb2 import Account
@@ -127,6 +132,44 @@ class HotApi:
         """
         request = GetInboundUserRequest(tag=self._tag)
         return (await _ask(self._handler.GetInboundUsersCount, request)).count
+
+    async def counters(self, *, reset: bool = False) -> dict[str, int]:
+        """Bytes by counter, `user>>>EMAIL>>>traffic>>>uplink` or `downlink`, since its start.
+
+        A counter begins with its user's first traffic, survives his removal, and ends with Xray.
+
+        Raises:
+            XrayAway: it does not answer.
+        """
+        request = QueryStatsRequest(pattern="user>>>", reset=reset)
+        answer = await _ask(self._stats.QueryStats, request, LIST_TIMEOUT_S)
+        return {stat.name: stat.value for stat in answer.stat}
+
+    async def online(self) -> dict[str, list[str]]:
+        """The addresses of everybody who has connections open, 127.0.0.1 left out, by e-mail.
+
+        Raises:
+            XrayAway: it does not answer.
+        """
+        answer = await _ask(self._stats.GetUsersStats, GetUsersStatsRequest(), LIST_TIMEOUT_S)
+        return {user.email: [entry.ip for entry in user.ips] for user in answer.users}
+
+    async def addresses(self, email: str) -> list[str]:
+        """The addresses from which one user has connections open, 127.0.0.1 left out.
+
+        Raises:
+            XrayAway: it does not answer.
+        """
+        request = GetStatsRequest(name=f"user>>>{email}>>>online")
+        try:
+            answer = await _ask(self._stats.GetStatsOnlineIpList, request)
+        except XrayAway:
+            raise
+        except HotApiError as error:
+            if str(error).endswith(_NOT_FOUND):
+                return []
+            raise
+        return list(answer.ips)
 
     async def inbounds(self) -> list[RunningInbound]:
         """Xray's inbounds as they run.

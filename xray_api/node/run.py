@@ -8,14 +8,16 @@ import ssl
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from functools import partial
+from uuid import UUID
 
 import structlog
 from aiohttp import web
 
 from config.network import is_loopback, split_address
 from config.node_settings import NodeSection, NodeSettings
-from xray_api.node.apply import Applier
+from xray_api.node.apply import Applier, is_user_email
 from xray_api.node.config import TemplateError, read_template, render
+from xray_api.node.cutting import Cutter
 from xray_api.node.errors import NodeStartError
 from xray_api.node.keeper import Keeper
 from xray_api.node.keys import ApiKeys
@@ -74,7 +76,8 @@ async def _serve(node: NodeSection, on_ready: Callable[[], None] | None) -> None
         listener = stack.enter_context(_listener(node.listen))
         store = await _store(node)
         stack.push_async_callback(store.close)
-        applier = Applier(store, template.flow)
+        cutter = Cutter(template.inbound.port, partial(_is_present, store))
+        applier = Applier(store, template.flow, cutter.cut_soon)
         keeper = Keeper(engine, template, partial(_configuration, node, template, store), applier)
         stack.push_async_callback(keeper.close)
         await _start_xray(keeper, node, template)
@@ -88,7 +91,7 @@ async def _serve(node: NodeSection, on_ready: Callable[[], None] | None) -> None
             since=asyncio.get_running_loop().time(),
         )
         keys = ApiKeys(key.get_secret_value() for key in node.api_keys)
-        service = Service(keys, store, applier, Listing(store, applier), links, accountant)
+        service = Service(keys, store, applier, Listing(store, applier), links, cutter, accountant)
         runner = web.AppRunner(service.app(), access_log=None, shutdown_timeout=DRAIN_S)
         stack.push_async_callback(runner.cleanup)
         await runner.setup()
@@ -96,6 +99,8 @@ async def _serve(node: NodeSection, on_ready: Callable[[], None] | None) -> None
         _log.info("node_ready", listen=node.listen, users=len(store.present()), engine=str(engine))
         if on_ready is not None:
             on_ready()
+        cutting = asyncio.create_task(cutter.run(lambda: applier.hot))
+        stack.callback(cutting.cancel)
         await keeper.run()
 
 
@@ -158,6 +163,11 @@ async def _store(node: NodeSection) -> Store:
         return await Store.open(node.state_dir / STORE_FILE)
     except StoreError as error:
         raise NodeStartError(f"node.state_dir: {error}") from None
+
+
+def _is_present(store: Store, email: str) -> bool:
+    wish = store.wishes.get(UUID(email)) if is_user_email(email) else None
+    return wish is not None and wish.present
 
 
 def _configuration(

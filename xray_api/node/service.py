@@ -17,6 +17,7 @@ from xray_api.contract import (
     BatchRequest,
     DigestQuery,
     DigestReply,
+    DisconnectReply,
     Health,
     ListedUser,
     ListQuery,
@@ -29,6 +30,8 @@ from xray_api.contract import (
     SnapshotQuery,
     SnapshotReply,
     SnapshotRequest,
+    TrafficQuery,
+    TrafficReply,
     UserPage,
     UserReply,
     UserUuid,
@@ -46,6 +49,8 @@ from xray_api.node.apply import (
     WouldShrink,
 )
 from xray_api.node.changes import Wish
+from xray_api.node.cutting import Cutter
+from xray_api.node.hot_api import HotApi, HotApiError
 from xray_api.node.http_edge import (
     DEADLINE,
     Handler,
@@ -66,6 +71,7 @@ from xray_api.node.links import Links
 from xray_api.node.listing import Listing, ListingError
 from xray_api.node.readiness import Accountant
 from xray_api.node.store import Store
+from xray_api.node.traffic import traffic
 
 #: Of a caller's time, what `/readyz` may spend on Xray; the rest is for the account itself.
 OBSERVING_SHARE = 0.8
@@ -87,6 +93,7 @@ class Service:
     applier: Applier
     listing: Listing
     links: Links
+    cutter: Cutter
     accountant: Accountant
 
     def app(self) -> web.Application:
@@ -99,9 +106,11 @@ class Service:
             ("PUT", "/v1/users", self.replace),
             ("POST", "/v1/users:batch", self.batch),
             ("GET", "/v1/digest", self.digest),
+            ("GET", "/v1/traffic", self.traffic),
             ("GET", _USER, self.get),
             ("PUT", _USER, self.put),
             ("DELETE", _USER, self.remove),
+            ("POST", _USER + ":disconnect", self.disconnect),
         )
         for method, path, handler in routes:
             app.router.add_route(method, path, handler, expect_handler=expect)
@@ -135,7 +144,7 @@ class Service:
         )
 
     async def remove(self, request: web.Request) -> web.Response:
-        """Shut a user out."""
+        """Shut a user out, and end what he has open."""
         uuid = _uuid(request)
         query = checked(RemoveQuery.model_validate, query_of(request))
         self._check_epoch(query.epoch)
@@ -147,6 +156,7 @@ class Service:
                 gen=query.gen,
                 epoch=query.epoch,
                 removed=removed,
+                method=self.cutter.method,
             )
         )
 
@@ -233,6 +243,32 @@ class Service:
                 writer=WriterMark(db_id=writer.db_id, seq=writer.seq) if writer else None,
             )
         )
+
+    async def traffic(self, request: web.Request) -> web.Response:
+        """What users have sent and received, and who is connected."""
+        query = checked(TrafficQuery.model_validate, query_of(request))
+        try:
+            return answer(TrafficReply(users=await traffic(self._hot(), reset=query.reset)))
+        except HotApiError:
+            raise unavailable("Xray does not answer its API") from None
+
+    async def disconnect(self, request: web.Request) -> web.Response:
+        """End a user's open connections, as far as the machine allows."""
+        uuid = _uuid(request)
+        if uuid not in self.store.wishes:
+            raise _unknown_user()
+        try:
+            closed = await self.cutter.cut(self._hot(), str(uuid))
+        except HotApiError:
+            raise unavailable("Xray does not answer its API") from None
+        _log.info("user_disconnected", user=str(uuid)[:8], closed=closed)
+        return answer(DisconnectReply(closed=closed, method=self.cutter.method))
+
+    def _hot(self) -> HotApi:
+        hot = self.applier.hot
+        if hot is None:
+            raise unavailable("Xray is not running")
+        return hot
 
     async def _change(self, request: web.Request, uuid: UUID, wish: Wish) -> bool:
         try:

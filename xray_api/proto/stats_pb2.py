@@ -24,17 +24,41 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1axray_api/proto/stats.proto\x12\x16xray.app.stats.command\"\x11\n\x0fSysStatsRequest\"\"\n\x10SysStatsResponse\x12\x0e\n\x06Uptime\x18\n \x01(\r2p\n\x0cStatsService\x12`\n\x0bGetSysStats\x12\'.xray.app.stats.command.SysStatsRequest\x1a(.xray.app.stats.command.SysStatsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1axray_api/proto/stats.proto\x12\x16xray.app.stats.command\"\x11\n\x0fSysStatsRequest\"\"\n\x10SysStatsResponse\x12\x0e\n\x06Uptime\x18\n \x01(\r\".\n\x0fGetStatsRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05reset\x18\x02 \x01(\x08\"\xa4\x01\n\x1cGetStatsOnlineIpListResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12J\n\x03ips\x18\x02 \x03(\x0b\x32=.xray.app.stats.command.GetStatsOnlineIpListResponse.IpsEntry\x1a*\n\x08IpsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"#\n\x04Stat\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03\"3\n\x11QueryStatsRequest\x12\x0f\n\x07pattern\x18\x01 \x01(\t\x12\r\n\x05reset\x18\x02 \x01(\x08\"@\n\x12QueryStatsResponse\x12*\n\x04stat\x18\x01 \x03(\x0b\x32\x1c.xray.app.stats.command.Stat\".\n\rOnlineIPEntry\x12\n\n\x02ip\x18\x01 \x01(\t\x12\x11\n\tlast_seen\x18\x02 \x01(\x03\"3\n\x0fTrafficUserStat\x12\x0e\n\x06uplink\x18\x01 \x01(\x03\x12\x10\n\x08\x64ownlink\x18\x02 \x01(\x03\"\x87\x01\n\x08UserStat\x12\r\n\x05\x65mail\x18\x01 \x01(\t\x12\x32\n\x03ips\x18\x02 \x03(\x0b\x32%.xray.app.stats.command.OnlineIPEntry\x12\x38\n\x07traffic\x18\x03 \x01(\x0b\x32\'.xray.app.stats.command.TrafficUserStat\">\n\x14GetUsersStatsRequest\x12\x17\n\x0finclude_traffic\x18\x01 \x01(\x08\x12\r\n\x05reset\x18\x02 \x01(\x08\"H\n\x15GetUsersStatsResponse\x12/\n\x05users\x18\x01 \x03(\x0b\x32 .xray.app.stats.command.UserStat2\xba\x03\n\x0cStatsService\x12`\n\x0bGetSysStats\x12\'.xray.app.stats.command.SysStatsRequest\x1a(.xray.app.stats.command.SysStatsResponse\x12\x63\n\nQueryStats\x12).xray.app.stats.command.QueryStatsRequest\x1a*.xray.app.stats.command.QueryStatsResponse\x12u\n\x14GetStatsOnlineIpList\x12\'.xray.app.stats.command.GetStatsRequest\x1a\x34.xray.app.stats.command.GetStatsOnlineIpListResponse\x12l\n\rGetUsersStats\x12,.xray.app.stats.command.GetUsersStatsRequest\x1a-.xray.app.stats.command.GetUsersStatsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'xray_api.proto.stats_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_GETSTATSONLINEIPLISTRESPONSE_IPSENTRY']._loaded_options = None
+  _globals['_GETSTATSONLINEIPLISTRESPONSE_IPSENTRY']._serialized_options = b'8\001'
   _globals['_SYSSTATSREQUEST']._serialized_start=54
   _globals['_SYSSTATSREQUEST']._serialized_end=71
   _globals['_SYSSTATSRESPONSE']._serialized_start=73
   _globals['_SYSSTATSRESPONSE']._serialized_end=107
-  _globals['_STATSSERVICE']._serialized_start=109
-  _globals['_STATSSERVICE']._serialized_end=221
+  _globals['_GETSTATSREQUEST']._serialized_start=109
+  _globals['_GETSTATSREQUEST']._serialized_end=155
+  _globals['_GETSTATSONLINEIPLISTRESPONSE']._serialized_start=158
+  _globals['_GETSTATSONLINEIPLISTRESPONSE']._serialized_end=322
+  _globals['_GETSTATSONLINEIPLISTRESPONSE_IPSENTRY']._serialized_start=280
+  _globals['_GETSTATSONLINEIPLISTRESPONSE_IPSENTRY']._serialized_end=322
+  _globals['_STAT']._serialized_start=324
+  _globals['_STAT']._serialized_end=359
+  _globals['_QUERYSTATSREQUEST']._serialized_start=361
+  _globals['_QUERYSTATSREQUEST']._serialized_end=412
+  _globals['_QUERYSTATSRESPONSE']._serialized_start=414
+  _globals['_QUERYSTATSRESPONSE']._serialized_end=478
+  _globals['_ONLINEIPENTRY']._serialized_start=480
+  _globals['_ONLINEIPENTRY']._serialized_end=526
+  _globals['_TRAFFICUSERSTAT']._serialized_start=528
+  _globals['_TRAFFICUSERSTAT']._serialized_end=579
+  _globals['_USERSTAT']._serialized_start=582
+  _globals['_USERSTAT']._serialized_end=717
+  _globals['_GETUSERSSTATSREQUEST']._serialized_start=719
+  _globals['_GETUSERSSTATSREQUEST']._serialized_end=781
+  _globals['_GETUSERSSTATSRESPONSE']._serialized_start=783
+  _globals['_GETUSERSSTATSRESPONSE']._serialized_end=855
+  _globals['_STATSSERVICE']._serialized_start=858
+  _globals['_STATSSERVICE']._serialized_end=1300
 # @@protoc_insertion_point(module_scope)

@@ -39,12 +39,45 @@ class StatsServiceStub:
                 request_serializer=xray__api_dot_proto_dot_stats__pb2.SysStatsRequest.SerializeToString,
                 response_deserializer=xray__api_dot_proto_dot_stats__pb2.SysStatsResponse.FromString,
                 _registered_method=True)
+        self.QueryStats = channel.unary_unary(
+                '/xray.app.stats.command.StatsService/QueryStats',
+                request_serializer=xray__api_dot_proto_dot_stats__pb2.QueryStatsRequest.SerializeToString,
+                response_deserializer=xray__api_dot_proto_dot_stats__pb2.QueryStatsResponse.FromString,
+                _registered_method=True)
+        self.GetStatsOnlineIpList = channel.unary_unary(
+                '/xray.app.stats.command.StatsService/GetStatsOnlineIpList',
+                request_serializer=xray__api_dot_proto_dot_stats__pb2.GetStatsRequest.SerializeToString,
+                response_deserializer=xray__api_dot_proto_dot_stats__pb2.GetStatsOnlineIpListResponse.FromString,
+                _registered_method=True)
+        self.GetUsersStats = channel.unary_unary(
+                '/xray.app.stats.command.StatsService/GetUsersStats',
+                request_serializer=xray__api_dot_proto_dot_stats__pb2.GetUsersStatsRequest.SerializeToString,
+                response_deserializer=xray__api_dot_proto_dot_stats__pb2.GetUsersStatsResponse.FromString,
+                _registered_method=True)
 
 
 class StatsServiceServicer:
     """Missing associated documentation comment in .proto file."""
 
     def GetSysStats(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def QueryStats(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetStatsOnlineIpList(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetUsersStats(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -57,6 +90,21 @@ def add_StatsServiceServicer_to_server(servicer, server):
                     servicer.GetSysStats,
                     request_deserializer=xray__api_dot_proto_dot_stats__pb2.SysStatsRequest.FromString,
                     response_serializer=xray__api_dot_proto_dot_stats__pb2.SysStatsResponse.SerializeToString,
+            ),
+            'QueryStats': grpc.unary_unary_rpc_method_handler(
+                    servicer.QueryStats,
+                    request_deserializer=xray__api_dot_proto_dot_stats__pb2.QueryStatsRequest.FromString,
+                    response_serializer=xray__api_dot_proto_dot_stats__pb2.QueryStatsResponse.SerializeToString,
+            ),
+            'GetStatsOnlineIpList': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetStatsOnlineIpList,
+                    request_deserializer=xray__api_dot_proto_dot_stats__pb2.GetStatsRequest.FromString,
+                    response_serializer=xray__api_dot_proto_dot_stats__pb2.GetStatsOnlineIpListResponse.SerializeToString,
+            ),
+            'GetUsersStats': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetUsersStats,
+                    request_deserializer=xray__api_dot_proto_dot_stats__pb2.GetUsersStatsRequest.FromString,
+                    response_serializer=xray__api_dot_proto_dot_stats__pb2.GetUsersStatsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -86,6 +134,87 @@ class StatsService:
             '/xray.app.stats.command.StatsService/GetSysStats',
             xray__api_dot_proto_dot_stats__pb2.SysStatsRequest.SerializeToString,
             xray__api_dot_proto_dot_stats__pb2.SysStatsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def QueryStats(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/xray.app.stats.command.StatsService/QueryStats',
+            xray__api_dot_proto_dot_stats__pb2.QueryStatsRequest.SerializeToString,
+            xray__api_dot_proto_dot_stats__pb2.QueryStatsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetStatsOnlineIpList(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/xray.app.stats.command.StatsService/GetStatsOnlineIpList',
+            xray__api_dot_proto_dot_stats__pb2.GetStatsRequest.SerializeToString,
+            xray__api_dot_proto_dot_stats__pb2.GetStatsOnlineIpListResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetUsersStats(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/xray.app.stats.command.StatsService/GetUsersStats',
+            xray__api_dot_proto_dot_stats__pb2.GetUsersStatsRequest.SerializeToString,
+            xray__api_dot_proto_dot_stats__pb2.GetUsersStatsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -1,0 +1,197 @@
+"""A removed user's open connections end, his neighbour's at another address do not."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from tests.integration.node_fixtures import Files, eventually, free_port, fresh_files, running
+from xray_api import probe
+from xray_api.node import run
+from xray_api.node.cutting import Cutter, machine_cuts
+from xray_api.probe import VlessClient, vless_client
+
+ABLE = pytest.mark.skipif(not machine_cuts(), reason="needs ss and CAP_NET_ADMIN")
+
+
+@pytest.fixture
+async def files(tmp_path: Path) -> AsyncIterator[Files]:
+    async with fresh_files(tmp_path / "node") as made:
+        yield made
+
+
+@pytest.fixture
+async def drip() -> AsyncIterator[str]:
+    """A page that never ends: a dot at a time, for as long as somebody listens."""
+
+    async def show(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        pause = asyncio.Event()
+        while True:
+            await response.write(b".")
+            asyncio.get_running_loop().call_later(0.02, pause.set)
+            await pause.wait()
+            pause.clear()
+
+    app = web.Application()
+    app.router.add_get("/", show)
+    runner = web.AppRunner(app, shutdown_timeout=0)
+    await runner.setup()
+    port = free_port()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    yield f"http://127.0.0.1:{port}/"
+    await runner.cleanup()
+
+
+class Tunnel:
+    """A connection through the node that is read for as long as it lives."""
+
+    def __init__(self, client: VlessClient, url: str) -> None:
+        self.received = 0
+        self._task = asyncio.create_task(self._read(client, url))
+
+    async def _read(self, client: VlessClient, url: str) -> None:
+        host, _, port = client.socks.partition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        target = url.removeprefix("http://").rstrip("/")
+        address, _, target_port = target.partition(":")
+        writer.write(b"\5\1\0")
+        await reader.readexactly(2)
+        writer.write(
+            b"\5\1\0\1" + bytes(map(int, address.split("."))) + int(target_port).to_bytes(2, "big")
+        )
+        await reader.readexactly(10)
+        writer.write(f"GET / HTTP/1.1\r\nHost: {target}\r\n\r\n".encode())
+        try:
+            while chunk := await reader.read(4096):
+                self.received += len(chunk)
+        finally:
+            writer.close()
+
+    @property
+    def ended(self) -> bool:
+        """Whether the node, or what is between, has closed it."""
+        return self._task.done()
+
+    async def flows(self) -> bool:
+        """Wait until more has come, or it has ended."""
+        before = self.received
+
+        async def more() -> bool:
+            return self.ended or self.received > before
+
+        await eventually(more)
+        return not self.ended
+
+    async def close(self) -> None:
+        """Give it up."""
+        self._task.cancel()
+        await asyncio.wait({self._task})
+
+
+@asynccontextmanager
+async def tunnel(
+    link: str, url: str, source: str, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Tunnel]:
+    monkeypatch.setattr(probe, "LOOPBACK_SOURCE", source)
+    async with vless_client(link) as client:
+        made = Tunnel(client, url)
+        try:
+            assert await made.flows()
+            yield made
+        finally:
+            await made.close()
+
+
+@ABLE
+@pytest.mark.parametrize("way", ["remove", "batch", "disconnect"])
+async def test_who_is_cut_is_cut_and_nobody_else(
+    files: Files, drip: str, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    async with running(files.settings(allow_private_targets=True)), files.client() as node:
+        epoch = (await node.ready()).epoch
+        user, other = uuid4(), uuid4()
+        links = [(await node.put(one, 1, epoch)).vless_link for one in (user, other)]
+        async with (
+            tunnel(links[0], drip, "127.0.0.2", monkeypatch) as cut,
+            tunnel(links[1], drip, "127.0.0.3", monkeypatch) as kept,
+        ):
+            if way == "disconnect":
+                answer = await call(files, "POST", f"/v1/users/{user}:disconnect")
+                assert answer == {"closed": 1, "method": "socket"}
+            elif way == "remove":
+                assert (await node.remove(user, 2, epoch)).method == "socket"
+            else:
+                operation = {"op": "delete", "uuid": str(user), "gen": 2}
+                body = {"epoch": str(epoch), "operations": [operation]}
+                await call(files, "POST", "/v1/users:batch", json=body)
+
+            async def ended() -> bool:
+                return cut.ended
+
+            await eventually(ended)
+            assert await kept.flows()
+
+
+async def call(files: Files, method: str, path: str, **request: Any) -> Any:
+    """The JSON that the node answers."""
+    async with (
+        aiohttp.ClientSession(files.url, headers={"X-API-Key": files.api_key}) as session,
+        session.request(method, path, **request) as response,
+    ):
+        assert response.status == 200, await response.text()
+        return await response.json()
+
+
+async def test_a_machine_that_cannot_cut_says_so(
+    files: Files, drip: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unable(*args: Any) -> Cutter:
+        return Cutter(*args, able=False)
+
+    monkeypatch.setattr(run, "Cutter", unable)
+    async with running(files.settings(allow_private_targets=True)), files.client() as node:
+        epoch = (await node.ready()).epoch
+        user = uuid4()
+        link = (await node.put(user, 1, epoch)).vless_link
+        async with tunnel(link, drip, "127.0.0.2", monkeypatch) as held:
+            assert (await node.remove(user, 2, epoch)).method == "none"
+            answer = await call(files, "POST", f"/v1/users/{user}:disconnect")
+
+            assert answer == {"closed": 0, "method": "none"}
+            assert await held.flows()
+
+
+async def test_traffic_and_who_is_online(
+    files: Files, drip: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(files.settings(allow_private_targets=True)), files.client() as node:
+        epoch = (await node.ready()).epoch
+        user = uuid4()
+        link = (await node.put(user, 1, epoch)).vless_link
+        assert await call(files, "GET", "/v1/traffic") == {"users": []}
+        async with tunnel(link, drip, "127.0.0.2", monkeypatch) as held:
+            assert await held.flows()
+            (seen,) = (await call(files, "GET", "/v1/traffic?reset=true"))["users"]
+            assert (seen["uuid"], seen["online"]) == (str(user), 1)
+            assert seen["downlink"] >= 1
+            assert seen["uplink"] >= 1
+
+        (again,) = (await call(files, "GET", "/v1/traffic"))["users"]
+        assert again["uplink"] == 0, "the request was counted before the reset"
+
+
+async def test_who_was_never_here_cannot_be_disconnected(files: Files) -> None:
+    async with (
+        running(files.settings()),
+        aiohttp.ClientSession(files.url, headers={"X-API-Key": files.api_key}) as session,
+        session.post(f"/v1/users/{uuid4()}:disconnect") as response,
+    ):
+        assert response.status == 404
