@@ -107,12 +107,13 @@ def migrate(context: typer.Context) -> None:
 @node_app.command("run")
 def node_run(context: typer.Context) -> None:
     """Run the node service and its Xray."""
+    from config.loading import find_file
     from config.node_settings import load_node_settings
     from xray_api.node.run import run_node
 
     settings = load_node_settings(context.obj)
     configure_logging()
-    _run(run_node(settings))
+    _run(run_node(settings, settings_file=find_file(context.obj)))
 
 
 @node_app.command("init")

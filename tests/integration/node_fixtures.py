@@ -146,10 +146,12 @@ def make_files(folder: Path, dest: str) -> Files:
 
 
 @asynccontextmanager
-async def running(settings: NodeSettings) -> AsyncIterator[None]:
+async def running(settings: NodeSettings, settings_file: Path | None = None) -> AsyncIterator[None]:
     """The node service in this process, ready; ended by cancellation."""
     ready = asyncio.Event()
-    service = asyncio.create_task(run_node(settings, on_ready=ready.set))
+    service = asyncio.create_task(
+        run_node(settings, settings_file=settings_file, on_ready=ready.set)
+    )
     waiting = asyncio.create_task(ready.wait())
     first: set[asyncio.Task[Any]] = {service, waiting}
     await asyncio.wait(first, timeout=PATIENCE_S, return_when=asyncio.FIRST_COMPLETED)

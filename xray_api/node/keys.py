@@ -37,8 +37,18 @@ class ApiKeys:
 
     def __init__(self, configured: Iterable[str]) -> None:
         """Take keys in clear or as `sha256:<hex>`."""
+        self._digests: tuple[bytes, ...] = ()
+        self.replace(configured)
+
+    def replace(self, configured: Iterable[str]) -> None:
+        """From now on these keys, and no others."""
         kept = (key if key.startswith(_HASHED) else hashed(key) for key in configured)
         self._digests = tuple(bytes.fromhex(key.removeprefix(_HASHED)) for key in kept)
+
+    @property
+    def ids(self) -> list[str]:
+        """What stands for the keys in a log: the first digits of their hashes."""
+        return [digest.hex()[:8] for digest in self._digests]
 
     def accept(self, given: str) -> bool:
         """Whether a caller's key is one of them; the time taken does not tell which."""

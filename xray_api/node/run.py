@@ -8,6 +8,7 @@ import ssl
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from functools import partial
+from pathlib import Path
 from uuid import UUID
 
 import structlog
@@ -25,6 +26,7 @@ from xray_api.node.links import Links, NoLinkError
 from xray_api.node.listing import Listing
 from xray_api.node.process import RC_START_ERROR, Engine, XrayStartError
 from xray_api.node.readiness import Accountant
+from xray_api.node.reload import CertificateError, Reloader, tls_context
 from xray_api.node.service import Service
 from xray_api.node.store import Store, StoreError
 from xray_api.node.template import Template
@@ -36,11 +38,17 @@ DRAIN_S = 5.0
 _log = structlog.get_logger()
 
 
-async def run_node(settings: NodeSettings, *, on_ready: Callable[[], None] | None = None) -> None:
+async def run_node(
+    settings: NodeSettings,
+    *,
+    settings_file: Path | None = None,
+    on_ready: Callable[[], None] | None = None,
+) -> None:
     """Run until SIGTERM, SIGINT or cancellation; Xray ends with it.
 
     Args:
         settings: the node's settings.
+        settings_file: where they were read from; its API keys are taken over when it changes.
         on_ready: called once, when the API answers and Xray equals the store.
 
     Raises:
@@ -48,10 +56,11 @@ async def run_node(settings: NodeSettings, *, on_ready: Callable[[], None] | Non
     """
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
-    signals = (signal.SIGTERM, signal.SIGINT)
-    for number in signals:
-        loop.add_signal_handler(number, stop.set)
-    serving = asyncio.create_task(_serve(settings.node, on_ready))
+    hangup = asyncio.Event()
+    signals = {signal.SIGTERM: stop, signal.SIGINT: stop, signal.SIGHUP: hangup}
+    for number, event in signals.items():
+        loop.add_signal_handler(number, event.set)
+    serving = asyncio.create_task(_serve(settings.node, settings_file, hangup, on_ready))
     stopping = asyncio.create_task(stop.wait())
     try:
         await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -65,7 +74,12 @@ async def run_node(settings: NodeSettings, *, on_ready: Callable[[], None] | Non
         serving.result()
 
 
-async def _serve(node: NodeSection, on_ready: Callable[[], None] | None) -> None:
+async def _serve(
+    node: NodeSection,
+    settings_file: Path | None,
+    hangup: asyncio.Event,
+    on_ready: Callable[[], None] | None,
+) -> None:
     template = _template(node)
     links = _links(node, template)
     engine = Engine.of(node.xray)
@@ -99,8 +113,9 @@ async def _serve(node: NodeSection, on_ready: Callable[[], None] | None) -> None
         _log.info("node_ready", listen=node.listen, users=len(store.present()), engine=str(engine))
         if on_ready is not None:
             on_ready()
-        cutting = asyncio.create_task(cutter.run(lambda: applier.hot))
-        stack.callback(cutting.cancel)
+        reloader = Reloader(node, settings_file, keys, tls)
+        for work in (cutter.run(lambda: applier.hot), reloader.run(hangup)):
+            stack.callback(asyncio.create_task(work).cancel)
         await keeper.run()
 
 
@@ -123,14 +138,12 @@ def _links(node: NodeSection, template: Template) -> Links:
 
 
 def _tls(node: NodeSection) -> ssl.SSLContext | None:
-    if node.tls_cert is None or node.tls_key is None:
-        _check_plain_http(node)
-        return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     try:
-        context.load_cert_chain(node.tls_cert, node.tls_key)
-    except (OSError, ssl.SSLError) as error:
-        raise NodeStartError(f"node.tls_cert, node.tls_key: {error}") from None
+        context = tls_context(node)
+    except CertificateError as error:
+        raise NodeStartError(str(error)) from None
+    if context is None:
+        _check_plain_http(node)
     return context
 
 
