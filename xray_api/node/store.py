@@ -5,7 +5,6 @@ under way goes together into the next. One process at a time holds the file.
 """
 
 import asyncio
-import os
 import sqlite3
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -14,43 +13,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import TypeVar
-from uuid import UUID, uuid4
+from uuid import UUID
+
+import structlog
 
 from xray_api.contract import Writer
 from xray_api.node.changes import Wish
+from xray_api.node.store_file import Contents, Damaged, NewerRelease, StoreFile, is_corrupt
 
-_SCHEMA_VERSION = 1
+#: Seconds between copies.
+_COPY_EVERY_S = 60.0
 
-_SCHEMA = """
-CREATE TABLE users (
-    uuid BLOB PRIMARY KEY,     -- 16 bytes
-    gen INTEGER NOT NULL CHECK (gen >= 1),
-    present INTEGER NOT NULL   -- 0 is a tombstone
-) STRICT, WITHOUT ROWID;
-
-CREATE TABLE node (            -- one row
-    epoch TEXT NOT NULL,
-    writer_db_id TEXT,
-    writer_seq INTEGER
-) STRICT;
-"""
-
-_INSERT_NODE = "INSERT INTO node (epoch) VALUES (?)"
-_SELECT_NODE = "SELECT epoch, writer_db_id, writer_seq FROM node"
-_SELECT_USERS = "SELECT uuid, gen, present FROM users"
-
-#: The condition repeats the fence: no caller can lower a generation.
-_UPSERT_USER = """
-INSERT INTO users (uuid, gen, present) VALUES (?, ?, ?)
-ON CONFLICT (uuid) DO UPDATE SET gen = excluded.gen, present = excluded.present
-WHERE excluded.gen > users.gen
-   OR (? AND excluded.gen = users.gen AND users.present AND NOT excluded.present)
-"""
-
-#: Changes nothing, and is written all the same.
-_TOUCH_NODE = "UPDATE node SET epoch = epoch"
-
-_UPDATE_WRITER = "UPDATE node SET writer_db_id = ?, writer_seq = ?"
+_log = structlog.get_logger()
 
 Result = TypeVar("Result")
 
@@ -80,14 +54,6 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class _Contents:
-    connection: sqlite3.Connection
-    epoch: UUID
-    writer: Writer | None
-    wishes: dict[UUID, Wish]
-
-
-@dataclass(frozen=True, slots=True)
 class _Write:
     changes: Sequence[Change]
     writer: Writer | None
@@ -98,30 +64,45 @@ class _Write:
 class Store:
     """The wishes, all in memory for reading and on disk for keeping. Make it with `open`."""
 
-    def __init__(self, thread: ThreadPoolExecutor, contents: _Contents) -> None:
+    def __init__(self, thread: ThreadPoolExecutor, file: StoreFile, contents: Contents) -> None:
         self._thread = thread
-        self._connection = contents.connection
-        self._epoch = contents.epoch
-        self._writer = contents.writer
+        self._file = file
+        self._epoch = contents.node.epoch
+        self._writer = contents.node.writer
         self._wishes = contents.wishes
+        self._damage = contents.damage
         self._queue: deque[_Write] = deque()
         self._committing: asyncio.Task[None] | None = None
+        self._turn = asyncio.Lock()
         self._refusal = ""
 
     @classmethod
     async def open(cls, path: Path) -> "Store":
         """Open or create the store; a new one gets a new epoch.
 
+        A damaged one is put aside, and its newest good copy serves, with a new epoch.
+
         Raises:
-            StoreError: the file is damaged, held by another process, or cannot be made.
+            StoreError: what a person must mend: the file is held by another process, or of a newer
+                release, or cannot be made or written.
         """
         thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
         try:
-            return cls(thread, await _in_thread(thread, lambda: _open(path)))
-        except (sqlite3.Error, OSError, ValueError) as error:
+            file, contents = await _in_thread(thread, lambda: StoreFile.open(path))
+        except (sqlite3.Error, OSError, NewerRelease) as error:
             thread.shutdown()
             reason = "another node service uses it" if _is_busy(error) else error
             raise StoreError(f"{path}: {reason}") from error
+        if contents.damage:
+            copy = contents.copy or "none"
+            users = len(contents.wishes)
+            _log.error("store_damaged", found=contents.damage, copy=copy, users=users)
+        return cls(thread, file, contents)
+
+    @property
+    def damage(self) -> str:
+        """What was found at open, or while running; empty for a store that was whole."""
+        return self._damage
 
     @property
     def epoch(self) -> UUID:
@@ -145,7 +126,8 @@ class Store:
     async def refusal(self) -> str:
         """Why the disk takes no writes; empty while it does. After a failure it is tried again."""
         if self._refusal:
-            await self._attempt(lambda: _touch(self._connection))
+            async with self._turn:
+                await self._attempt({}, self._writer)
         return self._refusal
 
     def is_news(self, writer: Writer | None) -> bool:
@@ -178,16 +160,38 @@ class Store:
             self._committing = loop.create_task(self._commit_all())
         return await item.done
 
+    async def copy(self) -> None:
+        """Keep a copy beside the store, if it changed since the last; a failure is only told.
+
+        A file that is gone or damaged is made anew from memory.
+        """
+        async with self._turn:
+            try:
+                await self._healing(self._file.copy)
+            except (sqlite3.Error, OSError, Damaged) as error:
+                _log.warning("store_copy_failed", reason=str(error))
+
+    async def keep_copies(self, every_s: float = _COPY_EVERY_S) -> None:
+        """Keep a copy every so many seconds, until cancelled."""
+        while True:
+            await asyncio.wait({asyncio.get_running_loop().create_future()}, timeout=every_s)
+            await self.copy()
+
     async def close(self) -> None:
         """Finish the writes that wait, and let the file go."""
         if self._committing is not None:
             await self._committing
-        await _in_thread(self._thread, self._connection.close)
+        await _in_thread(self._thread, self._file.close)
         self._thread.shutdown()
+
+    @property
+    def _connection(self) -> sqlite3.Connection:
+        return self._file.connection
 
     async def _commit_all(self) -> None:
         while self._queue:
-            await self._commit(self._take())
+            async with self._turn:
+                await self._commit(self._take())
 
     def _take(self) -> list[_Write]:
         now = asyncio.get_running_loop().time()
@@ -208,36 +212,49 @@ class Store:
         writer = self._writer
         for item in batch:
             writer = _later(writer, item.writer)
-        rows = [_row(change) for item in batch for change in item.changes]
-        if not await self._attempt(lambda: _write(self._connection, rows, writer)):
+        fresh: dict[UUID, Wish] = {}
+        standing = [[self._decide(change, fresh) for change in item.changes] for item in batch]
+        if not await self._attempt(fresh, writer):
             for item in batch:
                 _fail(item, StoreError(self._refusal))
             return
         self._writer = writer
-        for item in batch:
-            standing = [self._take_in(change) for change in item.changes]
+        self._wishes.update(fresh)
+        for item, wishes in zip(batch, standing, strict=True):
             if not item.done.done():
-                item.done.set_result(standing)
+                item.done.set_result(wishes)
 
-    def _take_in(self, change: Change) -> Wish:
-        standing = self._wishes.get(change.uuid)
+    def _decide(self, change: Change, fresh: dict[UUID, Wish]) -> Wish:
+        """The wish that will stand; put into `fresh` if it is the changed one."""
+        standing = fresh.get(change.uuid) or self._wishes.get(change.uuid)
         if standing is None or change.replaces(standing):
-            standing = self._wishes[change.uuid] = change.wish
+            standing = fresh[change.uuid] = change.wish
         return standing
 
-    async def _attempt(self, work: Callable[[], None]) -> bool:
+    async def _attempt(self, fresh: Mapping[UUID, Wish], writer: Writer | None) -> bool:
         """Whether the disk took it; if not, `_refusal` says why."""
+        known = self._wishes
+        replaced = [(uuid, known[uuid]) for uuid in fresh if uuid in known]
         try:
-            await _in_thread(self._thread, work)
-        except sqlite3.Error as error:
+            await self._healing(lambda: self._file.write(fresh, replaced, writer))
+        except (sqlite3.Error, OSError, Damaged) as error:
             self._refusal = str(error)
             return False
         self._refusal = ""
         return True
 
-
-def _row(change: Change) -> tuple[bytes, int, bool, bool]:
-    return change.uuid.bytes, change.wish.gen, change.wish.present, change.same_gen
+    async def _healing(self, work: Callable[[], None]) -> None:
+        """Do it; on a damaged file once more, on one that is made anew: memory has all of it."""
+        try:
+            await _in_thread(self._thread, work)
+        except (sqlite3.Error, Damaged) as error:
+            if not is_corrupt(error):
+                raise
+            self._damage = str(error)
+            _log.error("store_damaged", found=self._damage, copy="memory", users=len(self._wishes))
+            wishes = dict(self._wishes)
+            await _in_thread(self._thread, lambda: self._file.remake(wishes))
+            await _in_thread(self._thread, work)
 
 
 def _fail(item: _Write, error: Exception) -> None:
@@ -259,58 +276,3 @@ def _is_busy(error: Exception) -> bool:
 
 async def _in_thread(thread: ThreadPoolExecutor, work: Callable[[], Result]) -> Result:
     return await asyncio.get_running_loop().run_in_executor(thread, work)
-
-
-def _open(path: Path) -> _Contents:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    # SQLite gives its other files the mode of this one; uuids are credentials.
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    try:
-        return _load(connection)
-    except BaseException:
-        connection.close()
-        raise
-
-
-def _load(connection: sqlite3.Connection) -> _Contents:
-    # Exclusive: a second service on the same folder must not start.
-    for pragma in ("locking_mode = EXCLUSIVE", "journal_mode = WAL", "synchronous = FULL"):
-        connection.execute(f"PRAGMA {pragma}")
-    connection.execute("BEGIN EXCLUSIVE")
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version == 0:
-        for statement in _SCHEMA.split(";"):
-            connection.execute(statement)
-        connection.execute(_INSERT_NODE, (str(uuid4()),))
-        connection.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
-    elif version != _SCHEMA_VERSION:
-        raise ValueError(f"made by another release (schema {version})")
-    connection.execute("COMMIT")
-    (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-    if verdict != "ok":
-        raise ValueError(f"damaged: {verdict}")
-    epoch, db_id, seq = connection.execute(_SELECT_NODE).fetchone()
-    users = connection.execute(_SELECT_USERS)
-    return _Contents(
-        connection,
-        UUID(epoch),
-        Writer(db_id, seq) if db_id is not None else None,
-        {UUID(bytes=uuid): Wish(gen, bool(present)) for uuid, gen, present in users},
-    )
-
-
-def _write(
-    connection: sqlite3.Connection, rows: list[tuple[bytes, int, bool, bool]], writer: Writer | None
-) -> None:
-    with connection:  # commits, or rolls back
-        connection.execute("BEGIN IMMEDIATE")
-        connection.executemany(_UPSERT_USER, rows)
-        if writer is not None:
-            connection.execute(_UPDATE_WRITER, writer)
-
-
-def _touch(connection: sqlite3.Connection) -> None:
-    with connection:
-        connection.execute("BEGIN IMMEDIATE")
-        connection.execute(_TOUCH_NODE)
