@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import os
 import sqlite3
 import stat
 from functools import partial
@@ -129,6 +130,19 @@ async def test_a_store_of_another_release_is_refused(path: Path) -> None:
         await Store.open(path)
 
 
+async def test_a_store_that_may_not_be_written_is_refused(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not taken for damaged: it stays where it is."""
+    await (await Store.open(path)).close()
+    monkeypatch.setattr(os, "access", lambda *_: False)  # root may write anything
+
+    with pytest.raises(StoreError, match="may not be"):
+        await Store.open(path)
+
+    assert mode_of(path) == 0o600
+
+
 async def test_a_full_disk_is_told_and_changes_nothing(path: Path) -> None:
     store = await Store.open(path)
     await store.write(USER, Wish(1, present=True), None, NEVER)
@@ -171,6 +185,7 @@ async def test_a_commit_waits_for_the_disk(path: Path) -> None:
 async def test_only_the_owner_may_read(path: Path) -> None:
     store = await Store.open(path)
     await store.write(USER, Wish(1, present=True), None, NEVER)
+    await store.copy()
 
     assert {mode_of(file) for file in path.parent.iterdir()} == {0o600}
     assert mode_of(path.parent) == 0o700

@@ -311,6 +311,9 @@ class StoreFile:
     def _connect(self) -> None:
         # SQLite gives its other files the mode of this one; uuids are credentials.
         _make_empty(self._path)
+        # Asked here, as a garbled head makes SQLite call a file read-only too.
+        if not os.access(self._path, os.R_OK | os.W_OK):
+            raise PermissionError("it may not be read and written")
         self.connection = _connect(self._path)
         self._inode = _inode(self._path)
         # Exclusive: a second service on the same folder must not start.
