@@ -1,10 +1,11 @@
 """A removed user's open connections end, his neighbour's at another address do not."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 import aiohttp
@@ -15,6 +16,7 @@ from tests.integration.node_fixtures import Files, eventually, free_port, fresh_
 from xray_api import probe
 from xray_api.node import run
 from xray_api.node.cutting import Cutter, machine_cuts
+from xray_api.node.hot_api import HotApi
 from xray_api.probe import VlessClient, vless_client
 
 ABLE = pytest.mark.skipif(not machine_cuts(), reason="needs ss and CAP_NET_ADMIN")
@@ -195,3 +197,47 @@ async def test_who_was_never_here_cannot_be_disconnected(files: Files) -> None:
         session.post(f"/v1/users/{uuid4()}:disconnect") as response,
     ):
         assert response.status == 404
+
+
+class SeenFrom:
+    """An Xray that shows a user at one address."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+
+    async def addresses(self, _: str) -> list[str]:
+        """Where he is connected from."""
+        return [self._address]
+
+
+def seen_from(address: str) -> HotApi:
+    return cast("HotApi", SeenFrom(address))
+
+
+@ABLE
+async def test_an_ipv4_user_of_an_ipv6_door_is_cut() -> None:
+    door = socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True)
+    port = door.getsockname()[1]
+    with (
+        door,
+        socket.create_connection(("127.0.0.1", port), source_address=("127.0.0.2", 0)),
+        socket.create_connection(("127.0.0.1", port), source_address=("127.0.0.3", 0)),
+    ):
+        cutter = Cutter(port, lambda _: False)
+
+        assert await cutter.cut(seen_from("127.0.0.2"), "u") == 1
+        assert await cutter.cut(seen_from("127.0.0.2"), "u") == 0
+        assert await cutter.cut(seen_from("127.0.0.3"), "u") == 1
+        assert cutter.method == "socket"
+
+
+@pytest.mark.parametrize("ss", ["fails", "is gone"])
+async def test_nothing_is_claimed_when_nobody_can_look(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ss: str
+) -> None:
+    if ss == "fails":
+        (tmp_path / "ss").write_text("#!/bin/sh\necho ESTAB 0 0 127.0.0.1:1 127.0.0.2:2\nexit 1\n")
+        (tmp_path / "ss").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    assert await Cutter(1, lambda _: False, able=True).cut(seen_from("127.0.0.2"), "u") == 0

@@ -129,8 +129,11 @@ class Cutter:
             return 0
         valid = sorted(a for a in addresses if _is_address(a))
         closed = 0
-        for start in range(0, len(valid), _ADDRESSES_AT_ONCE):
-            closed += await self._cut_some(valid[start : start + _ADDRESSES_AT_ONCE])
+        try:
+            for start in range(0, len(valid), _ADDRESSES_AT_ONCE):
+                closed += await self._cut_some(valid[start : start + _ADDRESSES_AT_ONCE])
+        except OSError as error:  # nothing is claimed of what nobody could look at
+            _log.warning("connections_not_cut", reason=str(error))
         return closed
 
     async def _cut_some(self, addresses: list[str]) -> int:
@@ -150,7 +153,11 @@ class Cutter:
 
 
 async def _ss(options: str, chosen: str) -> set[str]:
-    """The peers, ADDRESS:PORT, of the connections that were chosen; none if `ss` fails."""
+    """The peers, ADDRESS:PORT, of the connections that were chosen.
+
+    Raises:
+        OSError: `ss` did not start, failed, or did not end in time.
+    """
     process = await asyncio.create_subprocess_exec(
         "ss", options, "state", "connected", *chosen.split(), stdout=PIPE, stderr=DEVNULL
     )
@@ -160,7 +167,9 @@ async def _ss(options: str, chosen: str) -> set[str]:
     except TimeoutError:
         process.kill()
         await process.wait()
-        return set()
+        raise
+    if process.returncode != 0:
+        raise OSError(f"ss ended with status {process.returncode}")
     lines = (line.split() for line in said.decode(errors="replace").splitlines())
     return {line[-1] for line in lines if line}
 
