@@ -8,10 +8,17 @@ from uuid import UUID, uuid4
 import pytest
 
 from tests.integration.node_fixtures import fresh_files, running
-from xray_api.client.errors import EpochChanged, NodeCallError, StaleGeneration
+from xray_api.client.errors import (
+    DigestChanged,
+    EpochChanged,
+    NodeCallError,
+    ShrinkRefused,
+    StaleGeneration,
+)
 from xray_api.client.fake import FakeNodeClient
 from xray_api.client.port import NodePort
-from xray_api.contract import Writer
+from xray_api.contract import Operation, Writer
+from xray_api.digest import digest
 
 
 @pytest.fixture(params=["fake", "real"])
@@ -203,3 +210,114 @@ async def test_every_failure_is_a_call_error(node: NodePort, epoch: UUID) -> Non
 
     assert not stale.value.retriable
     assert stale.value.not_applied
+
+
+async def listed(node: NodePort) -> dict[UUID, int]:
+    return {user.uuid: user.gen for user in (await node.list_users()).users}
+
+
+async def test_a_batch_answers_each_operation_in_order(node: NodePort, epoch: UUID) -> None:
+    old, new = uuid4(), uuid4()
+    await node.put(old, 3, epoch)
+
+    reply = await node.batch(
+        epoch,
+        [
+            Operation(op="put", uuid=new, gen=1),
+            Operation(op="delete", uuid=old, gen=2),
+            Operation(op="delete", uuid=old, gen=4),
+        ],
+        writer=Writer("db", 5),
+    )
+
+    assert [(r.uuid, r.status, r.gen) for r in reply.results] == [
+        (new, "applied", 1),
+        (old, "stale", 3),
+        (old, "applied", 4),
+    ]
+    found = await node.get(new)
+    assert found is not None
+    assert reply.results[0].vless_link == found.vless_link
+    assert await listed(node) == {new: 1}
+    mark = (await node.digest()).writer
+    assert mark is not None
+    assert (mark.db_id, mark.seq) == ("db", 5)
+
+
+async def test_a_snapshot_is_everybody(node: NodePort, epoch: UUID) -> None:
+    kept, gone, tombstone, new = (uuid4() for _ in range(4))
+    await node.put(kept, 1, epoch)
+    await node.put(gone, 2, epoch)
+    await node.remove(tombstone, 5, epoch)
+    root = (await node.digest()).root
+
+    reply = await node.snapshot(epoch, {kept: 2, tombstone: 5, new: 1}, base_digest=root)
+
+    assert (reply.added, reply.removed, reply.kept, reply.stale) == (1, 1, 1, 1)
+    assert await listed(node) == {kept: 2, new: 1}
+    with pytest.raises(StaleGeneration):
+        await node.put(gone, 2, epoch)
+
+
+async def test_a_snapshot_for_other_users_changes_nothing(node: NodePort, epoch: UUID) -> None:
+    user = uuid4()
+    await node.put(user, 1, epoch)
+    root = (await node.digest()).root
+
+    with pytest.raises(DigestChanged) as refused:
+        await node.snapshot(epoch, {uuid4(): 1}, base_digest="0" * 16)
+
+    assert refused.value.root == root
+    assert await listed(node) == {user: 1}
+
+
+async def test_a_snapshot_that_removes_many_must_say_so(node: NodePort, epoch: UUID) -> None:
+    users = {uuid4(): 1 for _ in range(21)}
+    await node.snapshot(epoch, users)
+
+    for allowed in (None, 20):
+        with pytest.raises(ShrinkRefused) as refused:
+            await node.snapshot(epoch, {}, allow_shrink=allowed)
+        assert refused.value.would_remove == 21
+    assert await listed(node) == users
+
+    assert (await node.snapshot(epoch, {}, allow_shrink=21)).removed == 21
+    assert await listed(node) == {}
+
+
+async def test_many_changes_in_another_epoch_change_nothing(node: NodePort, epoch: UUID) -> None:
+    other = uuid4()
+
+    with pytest.raises(EpochChanged):
+        await node.batch(other, [Operation(op="put", uuid=uuid4(), gen=1)])
+    with pytest.raises(EpochChanged) as refused:
+        await node.snapshot(other, {uuid4(): 1}, base_digest="1" * 16)
+
+    assert refused.value.epoch == epoch
+    assert await listed(node) == {}
+
+
+@pytest.mark.parametrize("buckets", [1, 16])
+async def test_the_digest_is_that_of_the_users(node: NodePort, epoch: UUID, buckets: int) -> None:
+    users = {uuid4(): gen for gen in range(1, 6)}
+    await node.snapshot(epoch, users)
+
+    reply = await node.digest(buckets=buckets)
+
+    expected = digest(users.items(), buckets)
+    assert (reply.count, reply.root, reply.buckets) == (5, expected.root, expected.buckets)
+    assert reply.epoch == epoch
+
+
+async def test_who_never_connected_has_no_traffic_and_nothing_open(
+    node: NodePort, epoch: UUID
+) -> None:
+    user = uuid4()
+    await node.put(user, 1, epoch)
+
+    assert all(u.uplink == u.downlink == u.online == 0 for u in (await node.traffic()).users)
+    assert (await node.traffic(reset=True)).users is not None
+    reply = await node.disconnect(user)
+    assert reply is not None
+    assert reply.closed == 0
+    assert await node.disconnect(uuid4()) is None

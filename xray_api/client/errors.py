@@ -106,6 +106,28 @@ class StaleGeneration(FinalError):
         self.node_gen = node_gen
 
 
+class ShrinkRefused(FinalError):
+    """409: a snapshot would remove more users than the caller allows; nothing changed."""
+
+    fault = Fault.STALE
+
+    def __init__(self, would_remove: int) -> None:
+        super().__init__(f"{would_remove} users would be removed")
+        #: The number that `allow_shrink` must reach.
+        self.would_remove = would_remove
+
+
+class DigestChanged(FinalError):
+    """409: the node's users are not those that the snapshot was made for; nothing changed."""
+
+    fault = Fault.STALE
+
+    def __init__(self, root: str) -> None:
+        super().__init__(f"the node's digest is {root}")
+        #: The node's digest, for the next snapshot.
+        self.root = root
+
+
 class EpochChanged(FinalError):
     """412: the node was wiped or rebuilt, or is another one; nothing changed."""
 

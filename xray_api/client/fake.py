@@ -5,27 +5,38 @@ The suite in `tests/contracts` runs over this and over a real node with a real X
 
 import asyncio
 from collections import deque
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
 from xray_api.client.errors import (
+    DigestChanged,
     EpochChanged,
     NodeCallError,
     NodeUnavailable,
     NodeUnreachable,
     OutcomeUnknown,
+    ShrinkRefused,
     StaleGeneration,
     WrongUserAnswered,
 )
-from xray_api.client.port import ATTEMPT_S, Guard
+from xray_api.client.port import ATTEMPT_S, BULK_ATTEMPT_S, Guard
 from xray_api.contract import (
+    DEFAULT_BUCKETS,
     MAX_PAGE,
+    BatchReply,
+    DigestReply,
+    DisconnectReply,
     InboundState,
     ListedUser,
+    Operation,
+    OperationResult,
     PutReply,
     Readiness,
     RemoveReply,
     ServiceState,
+    SnapshotReply,
+    TrafficReply,
     UserCounts,
     UserPage,
     UserReply,
@@ -33,6 +44,7 @@ from xray_api.contract import (
     WriterMark,
     XrayState,
 )
+from xray_api.digest import Digest, digest
 
 _INBOUND = InboundState(
     tag="vless",
@@ -236,6 +248,82 @@ class FakeNodeClient:
             service=ServiceState(version="fake", uptime_s=0),
         )
 
+    async def batch(
+        self,
+        epoch: UUID,
+        operations: Sequence[Operation],
+        *,
+        deadline_s: float = BULK_ATTEMPT_S,
+        writer: Writer | None = None,
+    ) -> BatchReply:
+        """Many wishes at once, each with its own outcome."""
+        await self._arrive(Call("batch", epoch=epoch, writer=writer), deadline_s)
+        self._admit(epoch)
+        results = tuple(map(self._operate, operations))
+        self._mark(writer)
+        self._reply()
+        return BatchReply(epoch=epoch, results=results)
+
+    async def snapshot(
+        self,
+        epoch: UUID,
+        users: Mapping[UUID, int],
+        *,
+        base_digest: str | None = None,
+        allow_shrink: int | None = None,
+        deadline_s: float = BULK_ATTEMPT_S,
+        writer: Writer | None = None,
+    ) -> SnapshotReply:
+        """Let these users in, and nobody else."""
+        await self._arrive(Call("snapshot", epoch=epoch, writer=writer), deadline_s)
+        self._admit(epoch)
+        root = self._digest(1).root
+        if base_digest is not None and base_digest != root:
+            raise DigestChanged(root)
+        wishes, stale = self._after_snapshot(users)
+        wanted = {uuid for uuid, wish in wishes.items() if wish.present}
+        added, removed = len(wanted - self.running), len(self.running - wanted)
+        kept = len(self.running & wanted)
+        if removed > max(20, len(self.running) // 100, allow_shrink or 0):
+            raise ShrinkRefused(removed)
+        self.wishes, self.running = wishes, wanted
+        self._mark(writer)
+        self._reply()
+        return SnapshotReply(added=added, removed=removed, kept=kept, stale=stale)
+
+    async def digest(
+        self, *, buckets: int = DEFAULT_BUCKETS, deadline_s: float = BULK_ATTEMPT_S
+    ) -> DigestReply:
+        """The running users in short."""
+        await self._arrive(Call("digest"), deadline_s)
+        self._refuse_if_not_ready()
+        found = self._digest(buckets)
+        return DigestReply(
+            epoch=self.epoch,
+            count=found.count,
+            root=found.root,
+            buckets=found.buckets,
+            writer=WriterMark(**self._writer._asdict()) if self._writer else None,
+        )
+
+    async def traffic(
+        self, *, reset: bool = False, deadline_s: float = BULK_ATTEMPT_S
+    ) -> TrafficReply:
+        """Nobody has traffic here."""
+        await self._arrive(Call("traffic_reset" if reset else "traffic"), deadline_s)
+        self._refuse_if_not_ready()
+        return TrafficReply(users=())
+
+    async def disconnect(
+        self, uuid: UUID, *, deadline_s: float = ATTEMPT_S
+    ) -> DisconnectReply | None:
+        """Nobody is connected here; None when the node never knew him."""
+        await self._arrive(Call("disconnect", uuid), deadline_s)
+        if uuid not in self.wishes:
+            return None
+        self._refuse_if_not_ready()
+        return DisconnectReply(closed=0, method="none")
+
     async def _arrive(self, call: Call, deadline_s: float) -> None:
         self._guard()
         if self._unreachable:
@@ -248,21 +336,58 @@ class FakeNodeClient:
             raise OutcomeUnknown("no answer in time") from None
         if self._failures:
             raise self._failures.popleft()
-        if self._refusals and call.kind in {"put", "remove"}:
+        if self._refusals and call.kind in {"put", "remove", "batch", "snapshot"}:
             raise self._refusals.popleft()
 
     def _change(self, uuid: UUID, wish: Wish, epoch: UUID, writer: Writer | None) -> None:
+        self._admit(epoch)
+        self._store(uuid, wish)
+        self._mark(writer)
+
+    def _admit(self, epoch: UUID) -> None:
         self._refuse_if_not_ready()
         if epoch != self.epoch:
             raise EpochChanged(self.epoch)
+
+    def _store(self, uuid: UUID, wish: Wish) -> None:
         seen = self.wishes.get(uuid)
         if seen and (wish.gen < seen.gen or (wish.gen == seen.gen and wish != seen)):
             raise StaleGeneration(seen.gen)
         self.wishes[uuid] = wish
+
+    def _mark(self, writer: Writer | None) -> None:
         if writer and not (
             self._writer and self._writer.db_id == writer.db_id and self._writer.seq > writer.seq
         ):
             self._writer = writer
+
+    def _operate(self, operation: Operation) -> OperationResult:
+        uuid, gen, present = operation.uuid, operation.gen, operation.op == "put"
+        try:
+            self._store(uuid, Wish(gen, present=present))
+        except StaleGeneration as error:
+            return OperationResult(uuid=uuid, status="stale", gen=error.node_gen)
+        (self.running.add if present else self.running.discard)(uuid)
+        link = self.link(uuid) if present else None
+        return OperationResult(uuid=uuid, status="applied", gen=gen, vless_link=link)
+
+    def _after_snapshot(self, users: Mapping[UUID, int]) -> tuple[dict[UUID, Wish], int]:
+        """The store as a snapshot leaves it, and how many of its users were overtaken."""
+        wishes = {
+            uuid: wish if uuid in users else Wish(wish.gen, present=False)
+            for uuid, wish in self.wishes.items()
+        }
+        stale = 0
+        for uuid, gen in users.items():
+            wish, seen = Wish(gen, present=True), wishes.get(uuid)
+            if seen is None or gen > seen.gen or wish == seen:
+                wishes[uuid] = wish
+            else:
+                stale += 1
+        return wishes, stale
+
+    def _digest(self, buckets: int) -> Digest:
+        return digest(((uuid, self._gen(uuid)) for uuid in self.running), buckets)
 
     def _refuse_if_not_ready(self) -> None:
         if self._not_ready is not None:

@@ -1,14 +1,21 @@
 """What the back-end may ask of a node; the real client and the fake keep the same promises."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 from uuid import UUID
 
 from xray_api.contract import (
+    DEFAULT_BUCKETS,
     MAX_PAGE,
+    BatchReply,
+    DigestReply,
+    DisconnectReply,
+    Operation,
     PutReply,
     Readiness,
     RemoveReply,
+    SnapshotReply,
+    TrafficReply,
     UserPage,
     UserReply,
     Writer,
@@ -19,6 +26,8 @@ Guard = Callable[[], None]
 
 #: One attempt's time where the caller has no shorter deadline, in seconds.
 ATTEMPT_S = 4.0
+#: The same for a call about many users.
+BULK_ATTEMPT_S = 30.0
 
 
 class NodePort(Protocol):
@@ -74,4 +83,59 @@ class NodePort(Protocol):
 
     async def ready(self, *, deadline_s: float = ATTEMPT_S) -> Readiness:
         """The node's account of itself, ready or not; its `epoch` is how a node is first met."""
+        ...
+
+    async def batch(
+        self,
+        epoch: UUID,
+        operations: Sequence[Operation],
+        *,
+        deadline_s: float = BULK_ATTEMPT_S,
+        writer: Writer | None = None,
+    ) -> BatchReply:
+        """Many wishes at once, each with its own outcome, in the same order.
+
+        Raises:
+            EpochChanged: the node is not the one that the caller knew.
+        """
+        ...
+
+    async def snapshot(
+        self,
+        epoch: UUID,
+        users: Mapping[UUID, int],
+        *,
+        base_digest: str | None = None,
+        allow_shrink: int | None = None,
+        deadline_s: float = BULK_ATTEMPT_S,
+        writer: Writer | None = None,
+    ) -> SnapshotReply:
+        """Let these users (uuid to generation) in, and nobody else.
+
+        `base_digest` is the root that the caller saw; None is not checked. `allow_shrink` is how
+        many users may be removed where the guard, max(20, 1 %), does not allow it.
+
+        Raises:
+            ShrinkRefused: more users would be removed.
+            DigestChanged: the node has other users than the caller saw.
+            EpochChanged: the node is not the one that the caller knew.
+        """
+        ...
+
+    async def digest(
+        self, *, buckets: int = DEFAULT_BUCKETS, deadline_s: float = BULK_ATTEMPT_S
+    ) -> DigestReply:
+        """The running Xray's users in short; `buckets` is a power of two."""
+        ...
+
+    async def traffic(
+        self, *, reset: bool = False, deadline_s: float = BULK_ATTEMPT_S
+    ) -> TrafficReply:
+        """Bytes for each user since the counters' start; `reset` starts them again."""
+        ...
+
+    async def disconnect(
+        self, uuid: UUID, *, deadline_s: float = ATTEMPT_S
+    ) -> DisconnectReply | None:
+        """End a user's open connections; None when the node never knew him."""
         ...

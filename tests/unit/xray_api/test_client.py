@@ -14,8 +14,9 @@ import pytest
 from aioresponses import aioresponses
 from yarl import URL
 
-from xray_api.client.client import MAX_ANSWER_BYTES, NodeClient
+from xray_api.client.client import NodeClient
 from xray_api.client.errors import (
+    DigestChanged,
     EpochChanged,
     Fault,
     NodeBusy,
@@ -28,10 +29,12 @@ from xray_api.client.errors import (
     NodeUnavailable,
     NodeUnreachable,
     OutcomeUnknown,
+    ShrinkRefused,
     StaleGeneration,
     WrongUserAnswered,
 )
 from xray_api.client.fake import FakeNodeClient
+from xray_api.client.transport import MAX_ANSWER_BYTES
 from xray_api.contract import DEADLINE_HEADER, WRITER_HEADER, Writer
 
 NODE = "https://node.example.com:8090"
@@ -64,6 +67,8 @@ def connector_error(kind: type[aiohttp.ClientConnectorError], cause: OSError) ->
 
 FAILURES = [
     ("stale", problem("stale", 409, node_gen=9), StaleGeneration, Fault.STALE),
+    ("shrink", problem("shrink", 409, would_remove=30), ShrinkRefused, Fault.STALE),
+    ("digest", problem("digest", 409, root="0" * 16), DigestChanged, Fault.STALE),
     ("epoch", problem("epoch", 412, epoch=str(uuid4())), EpochChanged, Fault.EPOCH),
     ("401", problem("unauthorized", 401), NodeUnauthorized, Fault.AUTH),
     ("403", {"status": 403, "body": "<html>"}, NodeUnauthorized, Fault.AUTH),
@@ -163,6 +168,8 @@ async def test_every_failure_has_its_class(
         (WrongUserAnswered, True, False),
         (NodeUnauthorized, False, True),
         (StaleGeneration, False, True),
+        (ShrinkRefused, False, True),
+        (DigestChanged, False, True),
         (EpochChanged, False, True),
         (NodeRejected, False, True),
         (NodeRedirects, False, True),
