@@ -22,8 +22,8 @@ CUT_WITHIN_S = 60.0
 LOOK_EVERY_S = 1.0
 #: Cuts of one user's addresses; each of them also cuts his neighbours there.
 MOST_CUTS = 3
-#: Users who wait for their cut; more are removed only by a mistake, which a restart undoes.
-MOST_WAITING = 10_000
+#: Users who wait for their cut, as many as a snapshot may remove.
+MOST_WAITING = 1_000_000
 _ADDRESSES_AT_ONCE = 50
 _SS_TIMEOUT_S = 10.0
 _CAP_NET_ADMIN = 1 << 12  # linux/capability.h

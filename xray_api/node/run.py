@@ -114,7 +114,11 @@ async def _serve(
         if on_ready is not None:
             on_ready()
         reloader = Reloader(node, settings_file, keys, tls)
-        for work in (cutter.run(lambda: applier.hot), reloader.run(hangup)):
+        for work in (
+            cutter.run(lambda: applier.hot),
+            reloader.run(hangup),
+            store.keep_copies(),
+        ):
             stack.callback(asyncio.create_task(work).cancel)
         await keeper.run()
 
