@@ -113,7 +113,7 @@ class ListQuery(Request):
     """Query of `GET /v1/users`: the page after `after`, in the order of uuids."""
 
     after: WireUuid | None = None
-    limit: Annotated[int, BeforeValidator(_digits), Field(ge=1, le=MAX_PAGE)] = MAX_PAGE
+    limit: Annotated[int, Field(ge=1, le=MAX_PAGE), BeforeValidator(_digits)] = MAX_PAGE
 
 
 class Operation(Request):
@@ -152,14 +152,14 @@ class SnapshotRequest(Request):
 class SnapshotQuery(Request):
     """Query of `PUT /v1/users`: how many may be removed beyond what the guard allows."""
 
-    allow_shrink: Annotated[int, BeforeValidator(_digits), Field(ge=0)] | None = None
+    allow_shrink: Annotated[int, Field(ge=0), BeforeValidator(_digits)] | None = None
 
 
 class DigestQuery(Request):
     """Query of `GET /v1/digest`."""
 
     buckets: Annotated[
-        int, BeforeValidator(_digits), Field(ge=1, le=MAX_BUCKETS), AfterValidator(_power_of_two)
+        int, Field(ge=1, le=MAX_BUCKETS), AfterValidator(_power_of_two), BeforeValidator(_digits)
     ] = DEFAULT_BUCKETS
 
 

@@ -69,7 +69,8 @@ from xray_api.node.http_edge import (
 from xray_api.node.keys import ApiKeys
 from xray_api.node.links import Links
 from xray_api.node.listing import Listing, ListingError
-from xray_api.node.readiness import Accountant
+from xray_api.node.openapi import document
+from xray_api.node.readiness import SERVICE_VERSION, Accountant
 from xray_api.node.store import Store
 from xray_api.node.traffic import traffic
 
@@ -102,6 +103,7 @@ class Service:
         routes = (
             ("GET", "/healthz", self.healthz),
             ("GET", "/readyz", self.readyz),
+            ("GET", "/openapi.json", self.openapi),
             ("GET", "/v1/users", self.list_users),
             ("PUT", "/v1/users", self.replace),
             ("POST", "/v1/users:batch", self.batch),
@@ -119,6 +121,10 @@ class Service:
     async def healthz(self, _: web.Request) -> web.Response:
         """The process answers."""
         return answer(Health())
+
+    async def openapi(self, _: web.Request) -> web.Response:
+        """This contract, for programs."""
+        return web.json_response(document(SERVICE_VERSION))
 
     async def readyz(self, request: web.Request) -> web.Response:
         """Whether the node can be trusted with changes."""
