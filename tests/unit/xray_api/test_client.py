@@ -35,7 +35,7 @@ from xray_api.client.errors import (
 )
 from xray_api.client.fake import FakeNodeClient
 from xray_api.client.transport import MAX_ANSWER_BYTES
-from xray_api.contract import DEADLINE_HEADER, WRITER_HEADER, Writer
+from xray_api.contract import DEADLINE_HEADER, WRITER_HEADER, Operation, Writer
 
 NODE = "https://node.example.com:8090"
 KEY, OTHER_KEY = "first-key-0123456789", "second-key-0123456789"
@@ -374,3 +374,67 @@ async def test_aioresponses_still_needs_our_fixture() -> None:
         async with aiohttp.ClientSession() as session:
             with pytest.raises(TypeError, match="stream_writer"):
                 await session.get(NODE)
+
+
+OTHER = uuid4()
+
+
+def batch_result(user: UUID, **fields: Any) -> dict[str, Any]:
+    link = f"vless://{user}@node.example.com:443"
+    return {"uuid": str(user), "status": "applied", "gen": 1, "vless_link": link, **fields}
+
+
+FIRST, SECOND = batch_result(USER), batch_result(OTHER)
+
+
+@pytest.mark.parametrize(
+    ("results", "error"),
+    [
+        ([FIRST], NodeProtocolError),
+        ([FIRST, SECOND, SECOND], NodeProtocolError),
+        ([SECOND, FIRST], WrongUserAnswered),
+        ([FIRST, batch_result(OTHER, vless_link=f"vless://{USER}@h:1")], WrongUserAnswered),
+        ([FIRST, batch_result(OTHER, vless_link=None)], NodeProtocolError),
+        ([FIRST, batch_result(OTHER, gen=2)], NodeProtocolError),
+    ],
+    ids=["short", "long", "reordered", "other link", "no link", "other gen"],
+)
+async def test_a_batch_answer_must_fit_the_operations(
+    http: aioresponses, results: list[dict[str, Any]], error: type[NodeCallError]
+) -> None:
+    http.post(f"{NODE}/v1/users:batch", payload={"epoch": str(EPOCH), "results": results})
+    operations = [Operation(op="put", uuid=user, gen=1) for user in (USER, OTHER)]
+
+    async with NodeClient(NODE, [KEY]) as client:
+        with pytest.raises(NodeProtocolError) as raised:
+            await client.batch(EPOCH, operations)
+
+    assert type(raised.value) is error
+
+
+@pytest.mark.parametrize(
+    ("root", "buckets"),
+    [
+        ("0" * 15 + "3", ["0" * 15 + "3"]),
+        ("0" * 16, ["0" * 16, "0" * 15 + "1"]),
+        ("0" * 16, ["0" * 15, "0" * 16]),
+        ("0" * 16, ["0" * 15 + "g", "0" * 16]),
+    ],
+    ids=["fewer", "other root", "short", "no hex"],
+)
+async def test_a_digest_must_fit_itself(http: aioresponses, root: str, buckets: list[str]) -> None:
+    reply = {"epoch": str(EPOCH), "count": 1, "root": root, "buckets": buckets, "writer": None}
+    http.get(f"{NODE}/v1/digest?buckets=2", payload=reply)
+
+    async with NodeClient(NODE, [KEY]) as client:
+        with pytest.raises(NodeProtocolError):
+            await client.digest(buckets=2)
+
+
+async def test_a_bulk_answer_may_be_longer(http: aioresponses) -> None:
+    users = [{"uuid": str(uuid4()), "uplink": 1, "downlink": 2, "online": 0}] * 12_000
+    http.get(f"{NODE}/v1/traffic?reset=false", payload={"users": users})
+
+    async with NodeClient(NODE, [KEY]) as client:
+        assert len((await client.traffic()).users) == len(users)
+    assert len(json.dumps(users)) > MAX_ANSWER_BYTES
