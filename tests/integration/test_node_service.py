@@ -375,3 +375,20 @@ async def test_a_store_that_takes_no_writes_is_told_until_it_does(
 
         assert reason.startswith("the store cannot be written: ")
         assert (await node.ready()).ready
+
+
+async def test_guessing_keys_is_slowed_down_and_locks_nobody_out(
+    files: Files, http: aiohttp.ClientSession
+) -> None:
+    statuses = []
+    async with aiohttp.ClientSession(files.url, headers={"X-API-Key": "a guess"}) as stranger:
+        for _ in range(40):
+            async with stranger.get("/v1/users") as response:
+                statuses.append(response.status)
+                retry_after = response.headers.get("Retry-After")
+
+    assert statuses[:20] == [401] * 20
+    assert statuses[-1] == 429
+    assert retry_after == "1"
+    async with http.get("/v1/users") as response:
+        assert response.status == 200, "the same address, with the right key"

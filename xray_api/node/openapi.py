@@ -145,7 +145,7 @@ def _responses(path: str, reply: type[BaseModel], others: tuple[int, ...]) -> di
     responses: dict[str, Any] = {
         "200": {"description": reply.__doc__, "content": _json(reply.__name__)}
     }
-    usual = () if path == "/healthz" else (401, 422, 503)
+    usual = () if path == "/healthz" else (401, 422, 429, 503)
     for status in sorted({*usual, *others, 422, 503}):
         responses[str(status)] = {
             "description": _REASONS[status],

@@ -1,7 +1,7 @@
 """The node's HTTP API: parse, apply, answer."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import UUID
 
 import structlog
@@ -67,6 +67,7 @@ from xray_api.node.http_edge import (
     unavailable,
 )
 from xray_api.node.keys import ApiKeys
+from xray_api.node.limits import FailedKeys, HeavyReads, TooMany
 from xray_api.node.links import Links
 from xray_api.node.listing import Listing, ListingError
 from xray_api.node.openapi import document
@@ -96,6 +97,8 @@ class Service:
     links: Links
     cutter: Cutter
     accountant: Accountant
+    failed_keys: FailedKeys = field(default_factory=FailedKeys)
+    heavy: HeavyReads = field(default_factory=HeavyReads)
 
     def app(self) -> web.Application:
         """The aiohttp application."""
@@ -178,7 +181,10 @@ class Service:
         """A page of the running Xray's users."""
         query = checked(ListQuery.model_validate, query_of(request))
         try:
-            page = await self.listing.page(query.after, query.limit)
+            async with self.heavy.turn():
+                page = await self.listing.page(query.after, query.limit)
+        except TooMany as error:
+            raise busy(str(error)) from None
         except ListingError as error:
             raise unavailable(str(error)) from None
         users = tuple(ListedUser(uuid=uuid, gen=gen) for uuid, gen in page.users)
@@ -236,7 +242,10 @@ class Service:
         """The running Xray's users in short."""
         query = checked(DigestQuery.model_validate, query_of(request))
         try:
-            digest = await self.listing.digest(query.buckets)
+            async with self.heavy.turn():
+                digest = await self.listing.digest(query.buckets)
+        except TooMany as error:
+            raise busy(str(error)) from None
         except ListingError as error:
             raise unavailable(str(error)) from None
         writer = self.store.writer
@@ -254,9 +263,13 @@ class Service:
         """What users have sent and received, and who is connected."""
         query = checked(TrafficQuery.model_validate, query_of(request))
         try:
-            return answer(TrafficReply(users=await traffic(self._hot(), reset=query.reset)))
+            async with self.heavy.turn():
+                users = await traffic(self._hot(), reset=query.reset)
+        except TooMany as error:
+            raise busy(str(error)) from None
         except HotApiError:
             raise unavailable("Xray does not answer its API") from None
+        return answer(TrafficReply(users=users))
 
     async def disconnect(self, request: web.Request) -> web.Response:
         """End a user's open connections, as far as the machine allows."""
@@ -302,9 +315,12 @@ class Service:
     @web.middleware
     async def _check_key(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         given = request.headers.get(API_KEY_HEADER, "")
-        if request.path not in _OPEN_PATHS and not self.keys.accept(given):
-            raise ProblemError(401, Problem.UNAUTHORIZED, "no API key, or none that matches")
-        return await handler(request)
+        if request.path in _OPEN_PATHS or self.keys.accept(given):
+            return await handler(request)
+        now = asyncio.get_running_loop().time()
+        if self.failed_keys.too_many(request.remote or "", now):
+            raise busy("too many requests without a valid key")
+        raise ProblemError(401, Problem.UNAUTHORIZED, "no API key, or none that matches")
 
 
 def _uuid(request: web.Request) -> UUID:

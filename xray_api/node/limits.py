@@ -1,0 +1,70 @@
+"""What one caller may cost: guesses at the key, and reads that make Xray list everybody."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+#: Wrong keys from one address at once, and then in a second.
+GUESSES_AT_ONCE = 20
+GUESSES_PER_S = 1.0
+#: Addresses that are remembered; the one seen longest ago is forgotten first.
+MOST_ADDRESSES = 10_000
+#: Heavy reads that may wait for the one that is under way.
+MOST_WAITING = 8
+
+
+class TooMany(Exception):  # noqa: N818 - says what happened
+    """Too many heavy reads wait already."""
+
+
+class FailedKeys:
+    """A token bucket for each address that came with a wrong key.
+
+    A right key is never asked about: whoever guesses behind the back-end's own address, as
+    behind one proxy, cannot lock it out.
+    """
+
+    def __init__(self) -> None:
+        self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def too_many(self, address: str, now: float) -> bool:
+        """Count one more wrong key; whether there have been too many.
+
+        Args:
+            address: where it came from.
+            now: seconds of a clock that never goes back.
+        """
+        left, seen = self._left.pop(address, (float(GUESSES_AT_ONCE), now))
+        left = min(GUESSES_AT_ONCE, left + (now - seen) * GUESSES_PER_S)
+        self._left[address] = (max(left - 1, 0.0), now)
+        if len(self._left) > MOST_ADDRESSES:
+            self._left.popitem(last=False)
+        return left < 1
+
+
+class HeavyReads:
+    """One at a time, and a short queue: with 100,000 users each costs Xray 0.6 s (measured)."""
+
+    def __init__(self) -> None:
+        self._free = asyncio.Lock()
+        self._waiting = 0
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Wait for one's turn.
+
+        Raises:
+            TooMany: the queue is full.
+        """
+        if self._waiting >= MOST_WAITING:
+            raise TooMany("too many lists and digests are asked for at once")
+        self._waiting += 1
+        try:
+            await self._free.acquire()
+        finally:
+            self._waiting -= 1
+        try:
+            yield
+        finally:
+            self._free.release()
