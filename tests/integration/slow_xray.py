@@ -1,10 +1,15 @@
 """An Xray in memory, whose answers take as long as a test wants."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
 from uuid import UUID
 
+from xray_api.node.apply import Applier
 from xray_api.node.changes import RunningUser
 from xray_api.node.hot_api import HotApi, XrayAway
+from xray_api.node.store import Store
 
 FLOW = "xtls-rprx-vision"
 
@@ -39,3 +44,14 @@ class SlowXray(HotApi):
     async def users(self) -> list[RunningUser]:
         """Everybody who is in."""
         return [RunningUser(email, email, FLOW) for email in self.inside]
+
+
+@asynccontextmanager
+async def applying(folder: Path, xray: SlowXray) -> AsyncIterator[tuple[Applier, Store]]:
+    """What applies the wishes of a real store to it."""
+    store = await Store.open(folder / "node.sqlite3")
+    applier = Applier(store, FLOW)
+    applier.attach(xray)
+    await applier.mend()
+    yield applier, store
+    await store.close()

@@ -8,10 +8,9 @@ from uuid import uuid4
 
 import pytest
 
-from tests.integration.slow_xray import FLOW, SlowXray
+from tests.integration.slow_xray import SlowXray, applying
 from xray_api.node.apply import Applier, NotPossible, Overtaken
 from xray_api.node.changes import Wish
-from xray_api.node.store import Store
 
 A, B = uuid4(), uuid4()
 
@@ -23,12 +22,8 @@ def xray() -> SlowXray:
 
 @pytest.fixture
 async def applier(tmp_path: Path, xray: SlowXray) -> AsyncIterator[Applier]:
-    store = await Store.open(tmp_path / "node.sqlite3")
-    applier = Applier(store, FLOW)
-    applier.attach(xray)
-    await applier.mend()
-    yield applier
-    await store.close()
+    async with applying(tmp_path, xray) as (applier, _):
+        yield applier
 
 
 async def test_a_removal_waits_for_the_addition_before_it(applier: Applier, xray: SlowXray) -> None:

@@ -8,9 +8,10 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from tests.integration.slow_xray import FLOW, SlowXray
+from tests.integration.slow_xray import SlowXray, applying
 from xray_api.contract import Writer
 from xray_api.digest import digest
+from xray_api.node import apply
 from xray_api.node.apply import (
     Applier,
     DigestChanged,
@@ -21,9 +22,8 @@ from xray_api.node.apply import (
     WouldShrink,
 )
 from xray_api.node.changes import Wish
-from xray_api.node.store import Store
 
-A, B, C = uuid4(), uuid4(), uuid4()
+A, B, C, D = uuid4(), uuid4(), uuid4(), uuid4()
 PRESENT, ABSENT = Wish(1, present=True), Wish(2, present=False)
 
 
@@ -34,12 +34,8 @@ def xray() -> SlowXray:
 
 @pytest.fixture
 async def applier(tmp_path: Path, xray: SlowXray) -> AsyncIterator[Applier]:
-    store = await Store.open(tmp_path / "node.sqlite3")
-    applier = Applier(store, FLOW)
-    applier.attach(xray)
-    await applier.mend()
-    yield applier
-    await store.close()
+    async with applying(tmp_path, xray) as (applier, _):
+        yield applier
 
 
 async def let_in(applier: Applier, *users: UUID) -> None:
@@ -88,7 +84,11 @@ async def test_a_batch_without_time_enough_changes_nothing(
     assert xray.calls == []
 
 
-async def test_a_third_batch_is_told_to_come_back(applier: Applier, xray: SlowXray) -> None:
+async def test_a_third_batch_is_told_to_come_back_and_one_change_is_not(
+    applier: Applier, xray: SlowXray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(apply, "BATCHED_LIMIT", 2)
+    monkeypatch.setattr(apply, "QUEUE_LIMIT", 1)
     xray.held = {A: asyncio.Event(), B: asyncio.Event()}
     held = [
         asyncio.create_task(applier.batch([(user, PRESENT)], deadline=math.inf)) for user in (A, B)
@@ -98,11 +98,12 @@ async def test_a_third_batch_is_told_to_come_back(applier: Applier, xray: SlowXr
 
     with pytest.raises(QueueFull):
         await applier.batch([(C, PRESENT)], deadline=math.inf)
+    assert await applier.change(C, PRESENT, deadline=math.inf)
 
     for gate in xray.held.values():
         gate.set()
     await asyncio.gather(*held)
-    await let_in(applier, C)
+    await let_in(applier, uuid4())
 
 
 async def test_after_a_snapshot_its_users_are_in_and_nobody_else(
@@ -114,8 +115,7 @@ async def test_after_a_snapshot_its_users_are_in_and_nobody_else(
     done = await applier.replace(Snapshot({A: 1, (new := uuid4()): 4}), deadline=math.inf)
 
     assert xray.inside == {str(A), str(new)}
-    assert (done.added, done.kept, done.stale) == (1, 1, 0)
-    assert done.shut_out == {B, C}
+    assert (done.added, done.removed, done.kept, done.stale) == (1, 2, 1, 0)
 
 
 async def test_who_was_left_out_comes_back_only_by_a_newer_wish(
@@ -183,35 +183,32 @@ async def test_changes_wait_for_a_snapshot_and_count_after_it(
         await asyncio.wait({snapshot}, timeout=0.005)
 
     change = asyncio.create_task(applier.change(B, PRESENT, deadline=math.inf))
+    batch = asyncio.create_task(applier.batch([(D, PRESENT)], deadline=math.inf))
     with pytest.raises(QueueFull):
         await applier.replace(Snapshot({}), deadline=math.inf)
     soon = asyncio.get_running_loop().time() + 0.01
     with pytest.raises(NotPossible):
         await applier.change(C, PRESENT, deadline=soon)
+    assert xray.calls == ["remove", "add"], "only those of the snapshot"
     xray.held[A].set()
 
-    await asyncio.gather(snapshot, change)
-    assert xray.inside == {str(A), str(B)}
+    await asyncio.gather(snapshot, change, batch)
+    assert xray.inside == {str(A), str(B), str(D)}
 
 
 async def test_a_wiped_xray_is_started_with_all_users_at_once(
     tmp_path: Path, xray: SlowXray
 ) -> None:
-    store = await Store.open(tmp_path / "node.sqlite3")
-    applier = Applier(store, FLOW)
-    applier.attach(xray)
-    await applier.mend()
     users = {uuid4(): 1 for _ in range(20_000)}
+    async with applying(tmp_path, xray) as (applier, store):
+        snapshot = asyncio.create_task(applier.replace(Snapshot(users), deadline=math.inf))
+        await applier.rebuild.wait()
+        assert not applier.ready, "no change may go to the Xray that ends"
+        filled = SlowXray()
+        filled.inside = {str(user) for user in store.present()}
+        applier.attach(filled)
+        await applier.mend()
 
-    snapshot = asyncio.create_task(applier.replace(Snapshot(users), deadline=math.inf))
-    await applier.rebuild.wait()
-    assert not applier.ready, "no change may go to the Xray that ends"
-    filled = SlowXray()
-    filled.inside = {str(user) for user in store.present()}
-    applier.attach(filled)
-    await applier.mend()
-
-    done = await snapshot
+        done = await snapshot
     assert done.added == 20_000
     assert xray.calls == filled.calls == []
-    await store.close()

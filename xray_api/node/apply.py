@@ -15,7 +15,7 @@ from weakref import WeakValueDictionary
 
 import structlog
 
-from xray_api.contract import Writer
+from xray_api.contract import MAX_BATCH, SnapshotReply, Writer
 from xray_api.digest import digest
 from xray_api.node.changes import (
     Apply,
@@ -33,13 +33,13 @@ from xray_api.node.changes import (
 from xray_api.node.hot_api import HotApi, HotApiError
 from xray_api.node.store import Change, Store, StoreError
 
-#: Changes that may wait or run at once; more are told to come back.
+#: Changes, those of batches aside, that may wait or run at once; more are told to come back.
 QUEUE_LIMIT = 1024
+#: The same for the changes of batches: two of the longest.
+BATCHED_LIMIT = 2 * MAX_BATCH
 #: Changes sent to Xray at once; it takes 5,000 to 6,000 a second so (measured).
 CHANGES_AT_ONCE = 32
-#: Batches that may be under way at once.
-BATCHES_AT_ONCE = 2
-#: What a busy machine manages of a batch in a second, to refuse in time what cannot be done.
+#: What is reckoned with when a batch asks whether there is time enough; chosen low.
 SLOWEST_CHANGES_PER_S = 1000
 
 _log = structlog.get_logger()
@@ -100,16 +100,6 @@ class Snapshot:
     allow_shrink: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Replaced:
-    """What became of a snapshot."""
-
-    added: int
-    kept: int
-    shut_out: frozenset[UUID]
-    stale: int
-
-
 class Applier:
     """Applies wishes, and keeps the running Xray equal to them."""
 
@@ -124,7 +114,7 @@ class Applier:
         self._equal = False
         self._locks: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
         self._under_way: set[asyncio.Task[bool]] = set()
-        self._batches = 0
+        self._batched = 0
         self._replacing = False
         self._open = asyncio.Event()
         self._open.set()
@@ -180,7 +170,7 @@ class Applier:
         Raises:
             Refused: in one of its kinds. Of these only `NotPossible` can follow a stored wish.
         """
-        if self.under_way >= QUEUE_LIMIT:
+        if self.under_way - self._batched >= QUEUE_LIMIT:
             raise QueueFull("the write queue is full")
         await self._until_open(deadline)
         return await asyncio.shield(self._begin(uuid, asked, deadline, writer))
@@ -197,25 +187,16 @@ class Applier:
             QueueFull: too many batches are under way.
             NotPossible: none of it can be done, or not in the time given; nothing is changed.
         """
-        if self._batches >= BATCHES_AT_ONCE:
+        if self._batched + len(wishes) > BATCHED_LIMIT:
             raise QueueFull("too many batches are under way")
-        if not self.ready:
-            raise NotPossible("Xray is not ready")
-        left_s = deadline - asyncio.get_running_loop().time()
-        if left_s <= len(wishes) / SLOWEST_CHANGES_PER_S:
-            raise NotPossible("there is not time enough for so many")
-        changes = [self._begin(uuid, asked, deadline, writer) for uuid, asked in wishes]
-        self._batches += 1
-        try:
-            together = asyncio.gather(*changes, return_exceptions=True)
-            outcomes = await asyncio.shield(together)
-        finally:
-            self._batches -= 1
-        return [_bool_or_refused(outcome) for outcome in outcomes]
+        self._batched += len(wishes)
+        batch = asyncio.create_task(self._batch(wishes, deadline, writer))
+        batch.add_done_callback(lambda _: self._leave(len(wishes)))
+        return await asyncio.shield(batch)
 
     async def replace(
         self, snapshot: Snapshot, *, deadline: float, writer: Writer | None = None
-    ) -> Replaced:
+    ) -> SnapshotReply:
         """Make a snapshot durable and true of the running Xray; other changes wait for it.
 
         Raises:
@@ -249,24 +230,44 @@ class Applier:
             self._equal = True
             self._became_equal.set()
 
+    async def _batch(
+        self, wishes: Sequence[tuple[UUID, Wish]], deadline: float, writer: Writer | None
+    ) -> list[bool | Refused]:
+        await self._until_open(deadline)
+        if not self.ready:
+            raise NotPossible("Xray is not ready")
+        left_s = deadline - asyncio.get_running_loop().time()
+        if left_s <= len(wishes) / SLOWEST_CHANGES_PER_S:
+            raise NotPossible("there is not time enough for so many")
+        changes = [self._begin(uuid, asked, deadline, writer) for uuid, asked in wishes]
+        outcomes = await asyncio.gather(*changes, return_exceptions=True)
+        return [_bool_or_refused(outcome) for outcome in outcomes]
+
+    def _leave(self, number: int) -> None:
+        self._batched -= number
+
     async def _replace(
         self, snapshot: Snapshot, deadline: float, writer: Writer | None
-    ) -> Replaced:
+    ) -> SnapshotReply:
         async with self._alone():
             hot = self._hot
             if hot is None or not self.ready:
                 raise NotPossible("Xray is not ready")
-            before = await self._running(hot)
+            try:
+                running = await hot.users()
+            except HotApiError as error:
+                raise NotPossible("Xray does not answer its API") from error
+            before = listed_uuids(running)
             plan = self._plan(snapshot, before)
             if asyncio.get_running_loop().time() >= deadline:
                 raise NotPossible("there was not time enough left")
             await self._keep_replacement(plan, deadline, writer)
-            await self._bring_all(hot, deadline)
+            await self._bring_all(hot, running, deadline)
         after = set(self._store.present())
-        return Replaced(
+        return SnapshotReply(
             added=len(after - before),
+            removed=len(before - after),
             kept=len(after & before),
-            shut_out=frozenset(before - after),
             stale=plan.stale,
         )
 
@@ -289,12 +290,6 @@ class Applier:
                     await self._open.wait()
         except TimeoutError as error:
             raise NotPossible("there was not time enough left") from error
-
-    async def _running(self, hot: HotApi) -> set[UUID]:
-        try:
-            return listed_uuids(await hot.users())
-        except HotApiError as error:
-            raise NotPossible("Xray does not answer its API") from error
 
     def _plan(self, snapshot: Snapshot, before: set[UUID]) -> Replacement:
         wishes = self._store.wishes
@@ -319,17 +314,18 @@ class Applier:
         ]
         await self._write(changes, writer, deadline)
 
-    async def _bring_all(self, hot: HotApi, deadline: float) -> None:
+    async def _bring_all(
+        self, hot: HotApi, running: Sequence[RunningUser], deadline: float
+    ) -> None:
         """Bring Xray to the store, by a start with all users where that is quicker."""
-        try:
-            running = await hot.users()
-            correction = await self._compare(running)
-            if not is_rebuild(correction, len(running)):
+        correction = await self._compare(running)
+        if not is_rebuild(correction, len(running)):
+            try:
                 await self._correct(hot, correction)
-                return
-        except HotApiError as error:
-            self.suspicion.set()
-            raise NotPossible("Xray did not answer; the wishes are kept") from error
+            except HotApiError as error:
+                self.suspicion.set()
+                raise NotPossible("Xray did not answer; the wishes are kept") from error
+            return
         _log.info("xray_rebuilt", users=len(correction.add))
         self._forget_equality()
         self.rebuild.set()

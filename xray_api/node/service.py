@@ -1,6 +1,8 @@
 """The node's HTTP API: parse, apply, answer."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -28,7 +30,6 @@ from xray_api.contract import (
     RemoveQuery,
     RemoveReply,
     SnapshotQuery,
-    SnapshotReply,
     SnapshotRequest,
     TrafficQuery,
     TrafficReply,
@@ -180,13 +181,8 @@ class Service:
     async def list_users(self, request: web.Request) -> web.Response:
         """A page of the running Xray's users."""
         query = checked(ListQuery.model_validate, query_of(request))
-        try:
-            async with self.heavy.turn():
-                page = await self.listing.page(query.after, query.limit)
-        except TooMany as error:
-            raise busy(str(error)) from None
-        except ListingError as error:
-            raise unavailable(str(error)) from None
+        async with self._heavy_read():
+            page = await self.listing.page(query.after, query.limit)
         users = tuple(ListedUser(uuid=uuid, gen=gen) for uuid, gen in page.users)
         return answer(UserPage(epoch=self.store.epoch, users=users, next=page.following))
 
@@ -227,27 +223,19 @@ class Service:
             raise invalid("users: a uuid stands twice")
         snapshot = Snapshot(users, body.base_digest, query.allow_shrink or 0)
         try:
-            done = await self.applier.replace(
+            reply = await self.applier.replace(
                 snapshot, deadline=request[DEADLINE], writer=_writer(request)
             )
         except Refused as error:
             raise _refusal(error) from None
-        reply = SnapshotReply(
-            added=done.added, removed=len(done.shut_out), kept=done.kept, stale=done.stale
-        )
         _log.info("snapshot_done", **reply.model_dump())
         return answer(reply)
 
     async def digest(self, request: web.Request) -> web.Response:
         """The running Xray's users in short."""
         query = checked(DigestQuery.model_validate, query_of(request))
-        try:
-            async with self.heavy.turn():
-                digest = await self.listing.digest(query.buckets)
-        except TooMany as error:
-            raise busy(str(error)) from None
-        except ListingError as error:
-            raise unavailable(str(error)) from None
+        async with self._heavy_read():
+            digest = await self.listing.digest(query.buckets)
         writer = self.store.writer
         return answer(
             DigestReply(
@@ -262,13 +250,8 @@ class Service:
     async def traffic(self, request: web.Request) -> web.Response:
         """What users have sent and received, and who is connected."""
         query = checked(TrafficQuery.model_validate, query_of(request))
-        try:
-            async with self.heavy.turn():
-                users = await traffic(self._hot(), reset=query.reset)
-        except TooMany as error:
-            raise busy(str(error)) from None
-        except HotApiError:
-            raise unavailable("Xray does not answer its API") from None
+        async with self._heavy_read():
+            users = await traffic(self._hot(), reset=query.reset)
         return answer(TrafficReply(users=users))
 
     async def disconnect(self, request: web.Request) -> web.Response:
@@ -282,6 +265,19 @@ class Service:
             raise unavailable("Xray does not answer its API") from None
         _log.info("user_disconnected", user=str(uuid)[:8], closed=closed)
         return answer(DisconnectReply(closed=closed, method=self.cutter.method))
+
+    @asynccontextmanager
+    async def _heavy_read(self) -> AsyncIterator[None]:
+        """A turn at reads that make Xray list everybody."""
+        try:
+            async with self.heavy.turn():
+                yield
+        except TooMany as error:
+            raise busy(str(error)) from None
+        except ListingError as error:
+            raise unavailable(str(error)) from None
+        except HotApiError:
+            raise unavailable("Xray does not answer its API") from None
 
     def _hot(self) -> HotApi:
         hot = self.applier.hot
