@@ -231,6 +231,43 @@ async def test_an_ipv4_user_of_an_ipv6_door_is_cut() -> None:
         assert cutter.method == "socket"
 
 
+class ShowsLate:
+    """An Xray that shows its one user as connected from the second look on."""
+
+    def __init__(self, address: str) -> None:
+        self.looks = 0
+        self._address = address
+
+    async def online(self) -> dict[str, list[str]]:
+        """Who is connected, and from where."""
+        self.looks += 1
+        return {"u": [self._address]} if self.looks > 1 else {}
+
+
+@ABLE
+async def test_who_shows_as_connected_only_after_his_removal_is_cut() -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as door,
+        socket.create_connection(door.getsockname(), source_address=("127.0.0.2", 0)) as held,
+    ):
+        cutter = Cutter(door.getsockname()[1], lambda _: False)
+        xray = cast("HotApi", ShowsLate("127.0.0.2"))
+        working = asyncio.create_task(cutter.run(lambda: xray))
+        cutter.cut_soon("u")
+
+        async def ended() -> bool:
+            held.setblocking(False)
+            try:
+                return held.recv(1) == b""
+            except BlockingIOError:
+                return False
+            except ConnectionError:
+                return True
+
+        await eventually(ended)
+        working.cancel()
+
+
 @pytest.mark.parametrize("ss", ["fails", "is gone"])
 async def test_nothing_is_claimed_when_nobody_can_look(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ss: str

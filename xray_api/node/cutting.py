@@ -42,9 +42,9 @@ def machine_cuts() -> bool:
     return bool(allowed) and shutil.which("ss") is not None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Waiting:
-    until: float
+    since: float
     cuts: int = 0
 
 
@@ -73,7 +73,7 @@ class Cutter:
         return "socket" if self._able else "none"
 
     async def cut(self, hot: HotApi, email: str) -> int:
-        """End a user's connections now; 6 ms (measured).
+        """End a user's connections now; 10 ms in the middle, 14 at most (20 cuts, measured).
 
         Returns:
             How many have ended; 0 when he had none, or the machine does not allow it.
@@ -86,8 +86,7 @@ class Cutter:
     def cut_soon(self, email: str) -> None:
         """End a removed user's connections in the background, within `CUT_WITHIN_S`."""
         if self._able and len(self._waiting) < MOST_WAITING:
-            until = asyncio.get_running_loop().time() + CUT_WITHIN_S
-            self._waiting[email] = _Waiting(until)
+            self._waiting[email] = _Waiting(asyncio.get_running_loop().time())
             self._news.set()
 
     async def run(self, running: Callable[[], HotApi | None]) -> None:
@@ -107,22 +106,34 @@ class Cutter:
             self._news.clear()
 
     async def _look(self, hot: HotApi) -> None:
-        """One round over everybody who waits; who is not connected waits no longer."""
+        """One round over everybody who waits; those who come during it wait for the next."""
+        looked = {e: w for e, w in self._waiting.items() if not self._is_present(e)}
+        self._waiting = dict(looked)
+        began = asyncio.get_running_loop().time()
         try:
             online = await hot.online()
         except HotApiError:
             return
-        for email in [e for e in self._waiting if e not in online or self._is_present(e)]:
-            del self._waiting[email]
-        closed = await self._cut({a for email in self._waiting for a in online[email]})
+        connected = {email: looked[email] for email in looked if email in online}
+        closed = await self._cut({a for email in connected for a in online[email]})
         if closed:
             _log.info("connections_cut", closed=closed)
-        now = asyncio.get_running_loop().time()
-        for email, waiting in list(self._waiting.items()):
+        for waiting in connected.values():
             waiting.cuts += 1
-            if waiting.cuts >= MOST_CUTS or now >= waiting.until:
-                _log.warning("connections_live_on", user=email[:8])
-                del self._waiting[email]
+        for email, waiting in looked.items():
+            if self._is_over(email, waiting, began, is_connected=email in connected):
+                self._waiting.pop(email, None)
+
+    def _is_over(self, email: str, waiting: _Waiting, began: float, *, is_connected: bool) -> bool:
+        if self._waiting.get(email) is not waiting:
+            return False  # he was removed once more meanwhile
+        if not is_connected:
+            # Who was about to be let in at his removal shows as connected a little later.
+            return began - waiting.since >= LOOK_EVERY_S
+        if waiting.cuts < MOST_CUTS and began - waiting.since < CUT_WITHIN_S:
+            return False
+        _log.warning("connections_live_on", user=email[:8])
+        return True
 
     async def _cut(self, addresses: Iterable[str]) -> int:
         if not self._able:
