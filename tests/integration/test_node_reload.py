@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 from structlog.testing import capture_logs
 
@@ -124,9 +124,11 @@ async def test_other_settings_are_said_to_need_a_restart(files: Files) -> None:
             await eventually(told)
 
 
-def write_certificate(folder: Path, serial: int) -> tuple[Path, Path]:
+def write_certificate(
+    folder: Path, serial: int, key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | None = None
+) -> tuple[Path, Path]:
     """A new self-signed pair in the files that the node shows."""
-    key = ec.generate_private_key(ec.SECP256R1())
+    key = key or ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
     certificate = (
         x509.CertificateBuilder()
@@ -188,3 +190,17 @@ async def test_a_new_certificate_is_shown_and_open_connections_go_on(
         async with session.get("/healthz") as response:
             assert response.status == 200
         assert await shown_serial(port) == 2
+
+
+async def test_a_certificate_of_another_kind_replaces_the_old_one(
+    files: Files, tmp_path: Path
+) -> None:
+    cert, key = write_certificate(tmp_path, 1, ec.generate_private_key(ec.SECP256R1()))
+    port = int(files.url.rpartition(":")[2])
+    async with running(files.settings(tls_cert=cert, tls_key=key)):
+        write_certificate(tmp_path, 2, rsa.generate_private_key(65537, 2048))
+
+        async def shows_the_new_one() -> bool:
+            return await shown_serial(port) == 2
+
+        await eventually(shows_the_new_one)

@@ -21,6 +21,8 @@ from xray_api.contract import (
 #: For callers that do not say how long they wait.
 DEFAULT_DEADLINE_S = 30.0
 RETRY_AFTER_S = 1
+#: A batch may be wrong in ten thousand places; a reader needs a few of them.
+_MOST_ERRORS = 20
 #: When the caller's time is over, in the loop's time.
 DEADLINE = web.RequestKey("deadline", float)
 
@@ -150,10 +152,6 @@ def answer(reply: BaseModel, status: int = 200, *, leave_out_none: bool = False)
         status=status,
         content_type="application/json",
     )
-
-
-#: A batch may be wrong in ten thousand places; a reader needs a few of them.
-_MOST_ERRORS = 20
 
 
 def _refusal(problem: Problem, headers: Mapping[str, str]) -> web.Response:

@@ -4,6 +4,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from ipaddress import IPv6Address, IPv6Network
 
 #: Wrong keys from one address at once, and then in a second.
 GUESSES_AT_ONCE = 20
@@ -19,7 +20,7 @@ class TooMany(Exception):  # noqa: N818 - says what happened
 
 
 class FailedKeys:
-    """A token bucket for each address that came with a wrong key.
+    """A token bucket for each address, or IPv6 network, that came with a wrong key.
 
     A right key is never asked about: whoever guesses behind the back-end's own address, as
     behind one proxy, cannot lock it out.
@@ -32,9 +33,10 @@ class FailedKeys:
         """Count one more wrong key; whether there have been too many.
 
         Args:
-            address: where it came from.
+            address: where it came from; IPv6 counts by /64, all of which one customer may have.
             now: seconds of a clock that never goes back.
         """
+        address = _network(address)
         left, seen = self._left.pop(address, (float(GUESSES_AT_ONCE), now))
         left = min(GUESSES_AT_ONCE, left + (now - seen) * GUESSES_PER_S)
         self._left[address] = (max(left - 1, 0.0), now)
@@ -68,3 +70,11 @@ class HeavyReads:
             yield
         finally:
             self._free.release()
+
+
+def _network(address: str) -> str:
+    try:
+        known = IPv6Address(address)
+    except ValueError:
+        return address
+    return str(known.ipv4_mapped or IPv6Network((known.packed, 64), strict=False))

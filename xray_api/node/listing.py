@@ -55,7 +55,7 @@ class Listing:
             ListingError: Xray does not answer.
         """
         listed = await self._list(anew=True)
-        # 0.3 s with 100,000 users: others are answered meanwhile.
+        # 0.11 s with 100,000 users (measured): others are answered meanwhile.
         return await asyncio.to_thread(
             lambda: digest(((uuid, self._gen(uuid)) for uuid in listed), buckets)
         )

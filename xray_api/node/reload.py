@@ -109,18 +109,23 @@ class Reloader:
 
     def _take_certificate(self, tls: ssl.SSLContext) -> None:
         """New connections see it; those that are open go on."""
-        assert self._node.tls_cert is not None  # noqa: S101 - there is a context
         try:
-            tls_context(self._node)  # a certificate without its key must not reach the real one
-            tls.load_cert_chain(self._node.tls_cert, self._node.tls_key)
-        except (CertificateError, OSError, ssl.SSLError) as error:
+            newest = tls_context(self._node)
+        except CertificateError as error:
             _log.error("certificate_not_taken_over", reason=str(error))
-        else:
-            _log.info("certificate_taken_over")
+            return
+        # One loaded beside the old one would show both, where their keys are of two kinds.
+        tls.sni_callback = lambda connection, _name, _context: _show(connection, newest)
+        _log.info("certificate_taken_over")
 
     def _look(self) -> dict[Path, _Stamp | None]:
         paths = (self._settings_file, self._node.tls_cert, self._node.tls_key)
         return {path: _stamp(path) for path in paths if path is not None}
+
+
+def _show(connection: ssl.SSLObject, context: ssl.SSLContext | None) -> None:
+    if context is not None:
+        connection.context = context
 
 
 def _stamp(path: Path) -> _Stamp | None:

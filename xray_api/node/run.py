@@ -5,7 +5,7 @@ import os
 import signal
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
@@ -34,6 +34,8 @@ from xray_api.node.template import Template
 STORE_FILE = "node.sqlite3"
 #: What requests under way get at the end; a change takes a millisecond.
 DRAIN_S = 5.0
+#: Between the failure of background work and its next beginning.
+BEGIN_AGAIN_S = 1.0
 
 _log = structlog.get_logger()
 
@@ -94,6 +96,9 @@ async def _serve(
         applier = Applier(store, template.flow, cutter.cut_soon)
         keeper = Keeper(engine, template, partial(_configuration, node, template, store), applier)
         stack.push_async_callback(keeper.close)
+        keys = ApiKeys(key.get_secret_value() for key in node.api_keys)
+        # Looks at the files before Xray's start, which may take seconds: no change is missed.
+        reloader = Reloader(node, settings_file, keys, tls)
         await _start_xray(keeper, node, template)
         accountant = Accountant(
             store=store,
@@ -104,7 +109,6 @@ async def _serve(
             allow_private_targets=node.allow_private_targets,
             since=asyncio.get_running_loop().time(),
         )
-        keys = ApiKeys(key.get_secret_value() for key in node.api_keys)
         service = Service(keys, store, applier, Listing(store, applier), links, cutter, accountant)
         runner = web.AppRunner(service.app(), access_log=None, shutdown_timeout=DRAIN_S)
         stack.push_async_callback(runner.cleanup)
@@ -113,14 +117,23 @@ async def _serve(
         _log.info("node_ready", listen=node.listen, users=len(store.present()), engine=str(engine))
         if on_ready is not None:
             on_ready()
-        reloader = Reloader(node, settings_file, keys, tls)
         for work in (
-            cutter.run(lambda: applier.hot),
-            reloader.run(hangup),
-            store.keep_copies(),
+            lambda: cutter.run(lambda: applier.hot),
+            lambda: reloader.run(hangup),
+            store.keep_copies,
         ):
-            stack.callback(asyncio.create_task(work).cancel)
+            stack.callback(asyncio.create_task(_kept_up(work)).cancel)
         await keeper.run()
+
+
+async def _kept_up(work: Callable[[], Awaitable[None]]) -> None:
+    """Work that ends only when cancelled; a bug in it is told, and it begins again."""
+    while True:
+        try:
+            await work()
+        except Exception:  # noqa: BLE001 - told, and begun again
+            _log.exception("background_work_failed")
+        await asyncio.sleep(BEGIN_AGAIN_S)  # noqa: TID251 - no test waits for it
 
 
 def _template(node: NodeSection) -> Template:

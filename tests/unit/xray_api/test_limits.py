@@ -36,6 +36,23 @@ def test_addresses_do_not_share() -> None:
     assert not keys.too_many("b", 0.0)
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("2001:db8::1", "2001:db8::ffff:2", True),
+        ("2001:db8::1", "2001:db8:0:1::1", False),
+        ("::ffff:192.0.2.1", "192.0.2.1", True),
+        ("::ffff:192.0.2.1", "::ffff:192.0.2.2", False),
+    ],
+)
+def test_one_customers_ipv6_network_is_one_guesser(one: str, other: str, *, same: bool) -> None:
+    keys = FailedKeys()
+    while not keys.too_many(one, 0.0):
+        pass
+
+    assert keys.too_many(other, 0.0) is same
+
+
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "MOST_ADDRESSES", 3)
     keys = FailedKeys()
