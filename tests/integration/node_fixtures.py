@@ -58,11 +58,12 @@ async def eventually(check: Callable[[], Awaitable[bool]]) -> None:
             await pause.wait()
 
 
-def xray_children() -> set[int]:
-    """The ids of the Xray processes that this process started."""
+def xray_children(parent: int | None = None) -> set[int]:
+    """The ids of the Xray processes that a process started; without one, this process."""
+    parent = parent or os.getpid()
     found = set()
     for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and _parent(entry) == os.getpid() and _runs_child(entry):
+        if entry.name.isdigit() and _parent(entry) == parent and _runs_child(entry):
             found.add(int(entry.name))
     return found
 
