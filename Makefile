@@ -14,7 +14,7 @@ help:
 	@echo "make demo          the whole product on this machine: prints the address of a chat page"
 	@echo "make test          the test suite, with a real PostgreSQL and a real Xray"
 	@echo "make test-deep     the rest of what CI runs: the chat page in a real browser"
-	@echo "make bench         what an actor costs, as ratios within one run"
+	@echo "make bench         what an actor and a node cost, as ratios within one run"
 	@echo "make lint          format, lints, types, directions of imports, lock files"
 	@echo "make install       the environment alone, in $(VENV); then: $(BIN)/tollgate --help"
 
@@ -57,6 +57,7 @@ test-browser: install-dev
 bench: install-dev
 	$(BIN)/python -m tests.benchmarks.runtime
 	$(BIN)/python -m tests.benchmarks.serialisation
+	$(BIN)/python -m tests.benchmarks.node
 
 lint: install-dev
 	$(BIN)/ruff format --check

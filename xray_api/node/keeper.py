@@ -168,7 +168,7 @@ class Keeper:
                 if self._applier.rebuild.is_set():
                     await process.stop()
                     break
-                failures = 0 if ended.done() or await self._mend() else failures + 1
+                failures = 0 if await self._mend_until(ended) else failures + 1
                 if failures >= HUNG_AFTER:
                     _log.error("xray_hung", pid=process.pid)
                     await process.stop()
@@ -192,6 +192,15 @@ class Keeper:
             suspicion.cancel()
             rebuild.cancel()
         self._applier.suspicion.clear()
+
+    async def _mend_until(self, ended: asyncio.Task[int]) -> bool:
+        """Whether Xray could be compared; one that has ended is not waited for."""
+        mending = asyncio.create_task(self._mend())
+        try:
+            await asyncio.wait({mending, ended}, return_when=asyncio.FIRST_COMPLETED)
+            return ended.done() or mending.result()
+        finally:
+            mending.cancel()
 
     async def _mend(self) -> bool:
         try:
