@@ -54,6 +54,7 @@ class Machine:
     def __init__(self, files: Files) -> None:
         self._files = files
         self._process: asyncio.subprocess.Process | None = None
+        self._heard: asyncio.Task[bytes] | None = None
 
     @property
     def pid(self) -> int:
@@ -75,6 +76,8 @@ class Machine:
         assert self._process.stdout is not None
         while line := await self._process.stdout.readline():
             if b"ready" in line:
+                # A full pipe would hold the service up.
+                self._heard = asyncio.create_task(self._process.stdout.read())
                 return True
         await self._process.wait()
         return False
@@ -99,7 +102,7 @@ class Machine:
         """As the machine is shut down."""
         if self._process is not None and self._process.returncode is None:
             self._process.terminate()
-            await self._process.communicate()
+            await self._process.wait()
 
 
 class Load:

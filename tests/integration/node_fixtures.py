@@ -176,7 +176,10 @@ async def node_process(files: Files) -> AsyncIterator[asyncio.subprocess.Process
         async with asyncio.timeout(PATIENCE_S):
             while b"ready" not in (line := await process.stdout.readline()):
                 assert line, "the node ended before it was ready"
+        heard = asyncio.create_task(process.stdout.read())  # a full pipe would hold it up
         yield process
+        heard.cancel()
+        await asyncio.wait({heard})
     finally:
         if process.returncode is None:
             process.kill()
