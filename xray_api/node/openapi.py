@@ -1,5 +1,6 @@
 """Pure: the node's contract as OpenAPI 3.1, made from the types that check requests and replies."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel
@@ -47,68 +48,104 @@ _REASONS = {
 }
 _UUID_PATTERN = "^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$"
 
-#: Method, path, summary, body, query, reply, and the statuses of what else can happen.
-_Call = tuple[
-    str,
-    str,
-    str,
-    type[BaseModel] | None,
-    type[BaseModel] | None,
-    type[BaseModel],
-    tuple[int, ...],
-]
-_CALLS: tuple[_Call, ...] = (
-    ("get", "/healthz", "The process answers", None, None, Health, ()),
-    ("get", "/readyz", "The node's account of itself", None, None, Readiness, ()),
-    ("get", "/v1/users", "A page of the running users", None, ListQuery, UserPage, ()),
-    (
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """One call; `others` are the statuses of what can happen to it alone."""
+
+    name: str
+    method: str
+    path: str
+    summary: str
+    reply: type[BaseModel]
+    body: type[BaseModel] | None = None
+    query: type[BaseModel] | None = None
+    others: tuple[int, ...] = ()
+    is_change: bool = False
+
+
+_CALLS = (
+    _Call("health", "get", "/healthz", "The process answers", Health),
+    _Call("ready", "get", "/readyz", "The node's account of itself", Readiness),
+    _Call("list", "get", "/v1/users", "A page of the running users", UserPage, query=ListQuery),
+    _Call(
+        "snapshot",
         "put",
         "/v1/users",
         "A snapshot: these users, and nobody else",
-        SnapshotRequest,
-        SnapshotQuery,
         SnapshotReply,
-        (409, 412, 413, 429),
+        body=SnapshotRequest,
+        query=SnapshotQuery,
+        others=(409, 412, 413),
+        is_change=True,
     ),
-    (
+    _Call(
+        "batch",
         "post",
         "/v1/users:batch",
         f"At most {MAX_BATCH} changes, each with its own outcome",
-        BatchRequest,
-        None,
         BatchReply,
-        (412, 413, 429),
+        body=BatchRequest,
+        others=(412, 413),
+        is_change=True,
     ),
-    ("get", "/v1/digest", "The running users in short", None, DigestQuery, DigestReply, ()),
-    ("get", "/v1/traffic", "Traffic and who is online", None, TrafficQuery, TrafficReply, ()),
-    ("get", _USER, "A user whom the node lets in", None, None, UserReply, (404,)),
-    ("put", _USER, "Let a user in", PutRequest, None, PutReply, (409, 412, 413, 429)),
-    ("delete", _USER, "Shut a user out", None, RemoveQuery, RemoveReply, (409, 412, 429)),
-    (
+    _Call(
+        "digest", "get", "/v1/digest", "The running users in short", DigestReply, query=DigestQuery
+    ),
+    _Call(
+        "traffic",
+        "get",
+        "/v1/traffic",
+        "Traffic and who is online",
+        TrafficReply,
+        query=TrafficQuery,
+    ),
+    _Call("get", "get", _USER, "A user whom the node lets in", UserReply, others=(404,)),
+    _Call(
+        "put",
+        "put",
+        _USER,
+        "Let a user in",
+        PutReply,
+        body=PutRequest,
+        others=(409, 412, 413),
+        is_change=True,
+    ),
+    _Call(
+        "remove",
+        "delete",
+        _USER,
+        "Shut a user out",
+        RemoveReply,
+        query=RemoveQuery,
+        others=(409, 412),
+        is_change=True,
+    ),
+    _Call(
+        "disconnect",
         "post",
         _USER + ":disconnect",
         "End a user's open connections",
-        None,
-        None,
         DisconnectReply,
-        (404,),
+        others=(404,),
     ),
 )
+#: What can follow a user's admission, about the same user.
+_AFTER_PUT = ("get", "remove", "disconnect")
 
 
 def document(version: str) -> dict[str, Any]:
     """The document of this release."""
-    requests = {body for _, _, _, body, _, _, _ in _CALLS if body}
-    queries = {query for _, _, _, _, query, _, _ in _CALLS if query}
-    replies = {reply for *_, reply, _ in _CALLS} | {Problem}
+    requests = {call.body for call in _CALLS if call.body}
+    queries = {call.query for call in _CALLS if call.query}
+    replies = {call.reply for call in _CALLS} | {Problem}
     kept = sorted(requests | queries | replies, key=lambda model: model.__name__)
     _, schemas = models_json_schema(
         [(m, "serialization" if m in replies else "validation") for m in kept], ref_template=_REF
     )
     paths: dict[str, dict[str, Any]] = {}
     for call in _CALLS:
-        method, path, *_ = call
-        paths.setdefault(path, {})[method] = _operation(call, schemas["$defs"])
+        paths.setdefault(call.path, {})[call.method] = _operation(call, schemas["$defs"])
     return {
         "openapi": "3.1.0",
         "info": {"title": "Tollgate node", "version": version},
@@ -123,37 +160,46 @@ def document(version: str) -> dict[str, Any]:
 
 
 def _operation(call: _Call, schemas: dict[str, Any]) -> dict[str, Any]:
-    _, path, summary, body, query, reply, others = call
     operation: dict[str, Any] = {
-        "summary": summary,
+        "operationId": call.name,
+        "summary": call.summary,
         "parameters": [
-            *([_path_parameter()] if "{uuid}" in path else []),
-            *(_query_parameters(schemas[query.__name__]) if query else []),
+            *([_path_parameter()] if "{uuid}" in call.path else []),
+            *(_query_parameters(schemas[call.query.__name__]) if call.query else []),
             _header(DEADLINE_HEADER, "What is left of the caller's time.", "^[0-9]{1,9}$"),
-            *([_header(WRITER_HEADER, "Who writes, and how far.", None)] if others else []),
+            *([_header(WRITER_HEADER, "Who writes, and how far.", None)] if call.is_change else []),
         ],
-        "responses": _responses(path, reply, others),
+        "responses": _responses(call),
     }
-    if body is not None:
-        operation["requestBody"] = {"required": True, "content": _json(body.__name__)}
-    if path != "/healthz":
+    if call.body is not None:
+        operation["requestBody"] = {"required": True, "content": _json(call.body.__name__)}
+    if call.path != "/healthz":
         operation["security"] = [{"key": []}]
     return operation
 
 
-def _responses(path: str, reply: type[BaseModel], others: tuple[int, ...]) -> dict[str, Any]:
+def _responses(call: _Call) -> dict[str, Any]:
     responses: dict[str, Any] = {
-        "200": {"description": reply.__doc__, "content": _json(reply.__name__)}
+        "200": {"description": call.reply.__doc__, "content": _json(call.reply.__name__)}
     }
-    usual = () if path == "/healthz" else (401, 422, 429, 503)
-    for status in sorted({*usual, *others, 422, 503}):
+    if call.name == "put":
+        responses["200"]["links"] = {name: _link(name) for name in _AFTER_PUT}
+    usual = (422, 503) if call.path == "/healthz" else (401, 422, 429, 503)
+    for status in sorted({*usual, *call.others}):
         responses[str(status)] = {
             "description": _REASONS[status],
             "content": {PROBLEM_TYPE: {"schema": _reference("Problem")}},
         }
-    if path == "/readyz":
+    if call.path == "/readyz":
         responses["503"]["content"] |= _json("Readiness")
     return responses
+
+
+def _link(name: str) -> dict[str, Any]:
+    parameters = {"path.uuid": "$response.body#/uuid"}
+    if name == "remove":
+        parameters["query.epoch"] = "$response.body#/epoch"
+    return {"operationId": name, "parameters": parameters}
 
 
 def _path_parameter() -> dict[str, Any]:
