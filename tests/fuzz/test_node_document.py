@@ -10,16 +10,31 @@ from uuid import UUID, uuid4
 import pytest
 
 from tests.integration.node_fixtures import PATIENCE_S, Files, fresh_files, running
+from xray_api.contract import DEADLINE_HEADER
+from xray_api.node import limits
 from xray_api.node.openapi import document
 
 #: Left out: `positive_data_acceptance`, as a valid wish may be stale, and a valid user unknown.
 LEFT_OUT = "positive_data_acceptance"
 
 
+DEADLINES = [
+    parameter
+    for calls in document("1")["paths"].values()
+    for call in calls.values()
+    for parameter in call["parameters"]
+    if parameter["name"] == DEADLINE_HEADER
+]
+
+
 def of_few(schema: Any, epoch: UUID, users: list[str]) -> Any:
-    """The document with few users and the true epoch or another: random ones would never meet."""
+    """The document with few users and the true epoch or another: random ones would never meet.
+
+    Without the deadline: a short one is rightly answered with 503, which counts as a find here.
+    """
     if isinstance(schema, list):
-        return [of_few(part, epoch, users) for part in schema]
+        kept = (part for part in schema if part not in DEADLINES)
+        return [of_few(part, epoch, users) for part in kept]
     if not isinstance(schema, dict):
         return schema
     made = {key: of_few(value, epoch, users) for key, value in schema.items()}
@@ -35,7 +50,7 @@ async def schemathesis(files: Files, schema: Path, examples: int) -> tuple[int, 
         *(sys.executable, "-m", "schemathesis.cli", "run", str(schema), "--url", files.url),
         *("--header", f"X-API-Key: {files.api_key}", "--max-examples", str(examples)),
         *("--phases", "examples,coverage,fuzzing,stateful", "--exclude-checks", LEFT_OUT),
-        *("--generation-database", "none", "--no-color", "--max-failures", "5"),
+        *("--generation-database", "none", "--no-color", "--max-failures", "30"),
         cwd=schema.parent,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
@@ -47,7 +62,9 @@ async def schemathesis(files: Files, schema: Path, examples: int) -> tuple[int, 
 
 
 @pytest.mark.deep
-async def test_schemathesis_finds_nothing(tmp_path: Path) -> None:
+async def test_schemathesis_finds_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # It guesses at the key more often than anybody may, and expects 401 each time.
+    monkeypatch.setattr(limits, "GUESSES_AT_ONCE", 1_000_000)
     async with fresh_files(tmp_path / "node") as files, running(files.settings()):
         async with files.client() as client:
             epoch = (await client.ready()).epoch

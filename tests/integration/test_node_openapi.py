@@ -74,3 +74,13 @@ async def test_it_is_served_to_who_has_the_key(files: Files) -> None:
         p for p in served["paths"]["/v1/users"]["get"]["parameters"] if p["name"] == "limit"
     )
     assert (limit["schema"]["minimum"], limit["schema"]["maximum"]) == (1, 10_000)
+
+
+async def test_the_longest_digest_is_answered(files: Files) -> None:
+    headers = {"X-API-Key": files.api_key}
+    async with (
+        aiohttp.ClientSession(files.url, headers=headers) as session,
+        session.get("/v1/digest?buckets=65536") as response,
+    ):
+        assert response.content_type == "application/json"
+        assert len((await response.json())["buckets"]) == 65_536

@@ -6,6 +6,7 @@ The key is checked before the body is read; nothing of an error's inside reaches
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from io import BytesIO
 from typing import TypeVar
 
 import structlog
@@ -23,6 +24,8 @@ DEFAULT_DEADLINE_S = 30.0
 RETRY_AFTER_S = 1
 #: A batch may be wrong in ten thousand places; a reader needs a few of them.
 _MOST_ERRORS = 20
+#: Above it aiohttp warns of a body that is sent in one piece.
+_LARGE_BYTES = 1_000_000
 #: When the caller's time is over, in the loop's time.
 DEADLINE = web.RequestKey("deadline", float)
 
@@ -147,8 +150,10 @@ def checked(validate: Callable[[Input], Output], given: Input, name: str = "") -
 
 def answer(reply: BaseModel, status: int = 200, *, leave_out_none: bool = False) -> web.Response:
     """A reply as JSON."""
+    text = reply.model_dump_json(exclude_none=leave_out_none).encode()
     return web.Response(
-        body=reply.model_dump_json(exclude_none=leave_out_none),
+        # As a stream a long one lets others be answered between its parts.
+        body=text if len(text) <= _LARGE_BYTES else BytesIO(text),
         status=status,
         content_type="application/json",
     )
