@@ -4,11 +4,14 @@ Nothing is retried here, except once with the other API key after a 401. No key,
 reaches an error's text.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from typing import Any, Self, TypeVar
 
 import aiohttp
+from aiohttp.payload import BytesIOPayload
 from pydantic import BaseModel, ValidationError
 
 from xray_api.client.errors import (
@@ -41,6 +44,8 @@ MAX_ANSWER_BYTES = 1024 * 1024
 #: The same for many users: the traffic of 100,000 takes some 15 MB.
 MAX_BULK_ANSWER_BYTES = 64 * 1024 * 1024
 CONNECT_TIMEOUT_S = 1.5
+#: Above it aiohttp warns of a body that is sent in one piece.
+_LARGE_BYTES = 1_000_000
 
 Reply = TypeVar("Reply", bound=BaseModel)
 
@@ -134,8 +139,8 @@ class NodeTransport:
                 deadline_s,
                 most_bytes,
                 params=query,
-                json=body,
                 headers=headers,
+                **_payload(body),
             )
             if answer.status != 401:  # noqa: PLR2004 - the status
                 self._key = key
@@ -173,6 +178,14 @@ class NodeTransport:
             # follow a request that was received, and only the Provisioner may retry.
             self._session._retry_connection = False  # noqa: SLF001 - pinned by a test
         return self._session
+
+
+def _payload(body: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The body; a long one as a stream, as in one piece it would hold up everything else."""
+    text = json.dumps(body).encode() if body is not None else b""
+    if len(text) <= _LARGE_BYTES:
+        return {"json": body}
+    return {"data": BytesIOPayload(BytesIO(text), content_type="application/json")}
 
 
 async def _limited(stream: aiohttp.StreamReader, most_bytes: int) -> bytes:

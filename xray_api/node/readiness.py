@@ -82,6 +82,7 @@ class Accountant:
         if not self.applier.ready:
             reasons.append("the users of Xray are being compared with the store")
         if keys := differences(self.template, inbounds):
+            self.applier.suspicion.set()
             reasons.append(f"links are made from another inbound: {', '.join(keys)} differ")
         desired = len(self.store.present())
         # Each change under way may be counted on one side only.
