@@ -21,7 +21,13 @@ from supervisors.console.commands import add_commands
 from supervisors.console.errors import ConsoleError
 from supervisors.demo.errors import DemoError
 from xray_api.node.errors import NodeStartError
-from xray_api.node.init import InitError, InitOptions, MissingOptions, init_node
+from xray_api.node.init import (
+    InitError,
+    InitOptions,
+    MissingOptions,
+    init_node,
+    target_warnings,
+)
 
 Result = TypeVar("Result")
 
@@ -116,6 +122,17 @@ def node_run(context: typer.Context) -> None:
     _run(run_node(settings, settings_file=find_file(context.obj)))
 
 
+@node_app.command("check")
+def node_check(context: typer.Context) -> None:
+    """Try the node's settings and its Xray; opens no port and changes nothing."""
+    from config.node_settings import load_node_settings
+    from xray_api.node.check import check_node
+
+    settings = load_node_settings(context.obj)
+    configure_logging()
+    typer.echo(_run(check_node(settings.node)))
+
+
 @node_app.command("init")
 def node_init(
     directory: Annotated[Path, typer.Option("--dir", help="Where the files go.")],
@@ -153,6 +170,8 @@ def node_init(
     typer.echo(f"Wrote {directory / 'node.toml'} and {directory / 'xray.json'}.", err=True)
     typer.echo("Add these lines to the back-end's settings; the key is shown only here:", err=True)
     typer.echo(lines)
+    for warning in target_warnings(chosen):
+        typer.echo(f"Warning: --dest: {warning}.", err=True)
 
 
 add_commands(app)

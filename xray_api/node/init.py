@@ -12,6 +12,7 @@ from config.node_settings import checked_engine
 from xray_api.node.config import TemplateError, read_template
 from xray_api.node.keys import hashed, new_api_key, new_private_key, new_short_id
 from xray_api.node.links import Links, NoLinkError
+from xray_api.node.target import warnings_about
 
 SETTINGS_FILE = "node.toml"
 TEMPLATE_FILE = "xray.json"
@@ -88,6 +89,13 @@ def init_node(options: InitOptions) -> str:
     }
     _write_new(options.directory, files)
     return _nodes_lines(options, options.public_host, api_key)
+
+
+def target_warnings(options: InitOptions) -> list[str]:
+    """What speaks against the camouflage target, where others than this machine will see it."""
+    if options.dest is None or is_loopback(options.public_host or ""):
+        return []
+    return warnings_about(options.dest, options.server_name or _name_in(options.dest))
 
 
 def _check_engine(xray: str) -> None:

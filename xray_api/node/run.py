@@ -82,10 +82,10 @@ async def _serve(
     hangup: asyncio.Event,
     on_ready: Callable[[], None] | None,
 ) -> None:
-    template = _template(node)
-    links = _links(node, template)
+    template = read_template_of(node)
+    links = links_of(node, template)
     engine = Engine.of(node.xray)
-    tls = _tls(node)
+    tls = tls_of(node)
     if node.allow_private_targets:
         _log.warning("private_targets_allowed", setting="node.allow_private_targets")
     async with AsyncExitStack() as stack:
@@ -136,7 +136,12 @@ async def _kept_up(work: Callable[[], Awaitable[None]]) -> None:
         await asyncio.sleep(BEGIN_AGAIN_S)  # noqa: TID251 - no test waits for it
 
 
-def _template(node: NodeSection) -> Template:
+def read_template_of(node: NodeSection) -> Template:
+    """The operator's template, checked.
+
+    Raises:
+        NodeStartError: it cannot be used.
+    """
     try:
         text = node.xray_config.read_text(encoding="utf-8")
         return read_template(text, allow_private_targets=node.allow_private_targets)
@@ -147,14 +152,24 @@ def _template(node: NodeSection) -> Template:
         raise NodeStartError(*(f"{where}: {problem}" for problem in error.problems)) from None
 
 
-def _links(node: NodeSection, template: Template) -> Links:
+def links_of(node: NodeSection, template: Template) -> Links:
+    """What makes the links.
+
+    Raises:
+        NodeStartError: the public host cannot stand in one.
+    """
     try:
         return Links(template, node.public_host, node.public_port)
     except NoLinkError as error:
         raise NodeStartError(f"node.public_host: {error}") from None
 
 
-def _tls(node: NodeSection) -> ssl.SSLContext | None:
+def tls_of(node: NodeSection) -> ssl.SSLContext | None:
+    """What the API's listener shows.
+
+    Raises:
+        NodeStartError: the certificate cannot be used, or others would be answered without one.
+    """
     try:
         context = tls_context(node)
     except CertificateError as error:
