@@ -101,6 +101,26 @@ async def test_pauses_grow_to_half_a_minute(make: Make, tmp_path: Path) -> None:
     assert keeper.reason.startswith("Xray exited at once with status 1")
 
 
+async def test_after_a_steady_run_a_crash_costs_no_pause(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses = Pauses(limit=9)
+    keeper = make(Engine(), pauses)
+    await eventually(partial(is_up, keeper, restarts=1))
+    monkeypatch.setattr(keeping, "STEADY_S", 0)
+    pauses.taken.clear()
+    assert keeper.pid is not None
+    os.kill(keeper.pid, signal.SIGKILL)
+
+    await eventually(partial(is_up, keeper, restarts=2))
+
+    assert pauses.taken == [0]
+
+
+async def is_up(keeper: Keeper, restarts: int) -> bool:
+    return keeper.pid is not None and keeper.restarts >= restarts and not keeper.reason
+
+
 async def test_a_refused_configuration_is_not_tried_again(make: Make, tmp_path: Path) -> None:
     pauses = Pauses(limit=9)
     keeper = make(program(tmp_path, "exit 23"), pauses)

@@ -29,7 +29,7 @@ HUNG_AFTER = 3
 RETRY_HUNG_S = 1.0
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
-#: An Xray that ran this long has earned the first pause again.
+#: An Xray that ran this long is started again at once.
 STEADY_S = 60.0
 #: Tries of the first start when a port is busy: a predecessor may still be ending.
 FIRST_START_TRIES = 3
@@ -107,12 +107,12 @@ class Keeper:
             if self._process is not None:
                 await self._watch(self._process)
             if loop.time() - since >= STEADY_S:
-                pause = FIRST_PAUSE_S
+                pause = 0.0
             if self._applier.rebuild.is_set():  # it ended because it was asked to
                 self._applier.rebuild.clear()
             else:
                 await self._sleep(pause)
-                pause = min(LONGEST_PAUSE_S, pause * 2)
+                pause = min(LONGEST_PAUSE_S, max(FIRST_PAUSE_S, pause * 2))
             try:
                 await self._start()
             except XrayStartError as error:
