@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 PARALLEL := --numprocesses 2 --dist worksteal
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --progress-bar off
+# A lock is whole: nothing is resolved at install, so no release of today can break it.
+LOCKED := --no-deps --require-hashes --requirement
 PACKAGES := actors bot config storage supervisors xray_api
 
 .PHONY: help install install-dev demo test test-deep test-browser bench lint format proto lock clean
@@ -33,13 +35,14 @@ $(BIN)/python:
 
 $(VENV)/.installed: requirements.txt pyproject.toml | $(BIN)/python
 	@echo "Installing what the program needs: about 60 packages, 250 MB, half a minute or more"
-	$(PIP) --require-hashes --requirement requirements.txt
+	$(PIP) $(LOCKED) requirements.txt
 	$(PIP) --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
 	@echo "Installing what the tests need: about 30 packages more"
-	$(PIP) --require-hashes --requirement requirements-dev.txt
+	$(PIP) $(LOCKED) requirements-dev.txt
+	@$(BIN)/python -m pip check
 	@touch $@
 
 demo: install
