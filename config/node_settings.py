@@ -21,6 +21,9 @@ from config.network import ListenAddress
 HASHED_KEY = re.compile(r"sha256:[0-9a-f]{64}")
 SHORTEST_KEY = 16
 
+#: A unit's name as systemd.unit(5) allows it, short of names that would read as an option.
+UNIT_NAME = re.compile(r"[A-Za-z0-9:_.@\\][A-Za-z0-9:_.@\\-]*")
+
 #: Top-level names in a shared file or environment that belong to the back-end.
 BACKEND_SECTIONS = frozenset(
     {
@@ -50,11 +53,12 @@ def checked_engine(value: str) -> str:
     Raises:
         ValueError: it is not.
     """
-    if value == "embedded" or (value.startswith("binary:") and value != "binary:"):
+    kind, _, name = value.partition(":")
+    if kind == "systemd" and name and not UNIT_NAME.fullmatch(name):
+        raise ValueError("systemd:<unit> is followed by a unit's name, as in systemd:xray.service")
+    if value == "embedded" or (kind in {"binary", "systemd"} and name):
         return value
-    if value.startswith("systemd:"):
-        raise ValueError("systemd units are not supported yet; use embedded or binary:<path>")
-    raise ValueError("must be embedded or binary:<path>")
+    raise ValueError("must be embedded, binary:<path> or systemd:<unit>")
 
 
 class NodeSection(BaseModel):
@@ -78,7 +82,7 @@ class NodeSection(BaseModel):
     state_dir: Path
     #: The operator's Xray template.
     xray_config: Path
-    #: Which Xray runs: `embedded` (the wheel) or `binary:<path>`.
+    #: Which Xray runs: `embedded` (the wheel), `binary:<path>` or `systemd:<unit>`.
     xray: Annotated[str, AfterValidator(checked_engine)] = "embedded"
     #: Lets users reach loopback and private addresses through the node: demo and tests alone.
     allow_private_targets: bool = False

@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import aiohttp
 from aiohttp_socks import ProxyConnectionError, ProxyConnector, ProxyError
 
-from xray_api.node.process import Engine, XrayProcess, XrayStartError
+from xray_api.node.process import ChildEngine, XrayProcess, XrayStartError
 
 #: Source of connections to a node on loopback: Xray's online count leaves out 127.0.0.1.
 LOOPBACK_SOURCE = "127.0.0.2"
@@ -98,7 +98,7 @@ async def vless_client(link: str) -> AsyncIterator[VlessClient]:
     """
     with socket.create_server(("127.0.0.1", 0)) as free:
         port: int = free.getsockname()[1]
-    process = await XrayProcess.start(Engine(), client_config(link, port))
+    process = await XrayProcess.start(ChildEngine(), client_config(link, port))
     try:
         yield VlessClient(f"127.0.0.1:{port}")
     finally:

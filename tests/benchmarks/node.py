@@ -32,7 +32,7 @@ from xray_api.contract import Operation
 from xray_api.node.changes import Wish
 from xray_api.node.config import read_template, render
 from xray_api.node.hot_api import HotApi
-from xray_api.node.process import Engine, XrayProcess
+from xray_api.node.process import ChildEngine, XrayProcess
 from xray_api.node.run import STORE_FILE
 from xray_api.node.store import Change, Store
 
@@ -232,7 +232,7 @@ async def restarts_under_traffic(
 
     async def start() -> None:
         config = render(template, known, api_port=free_port(), allow_private_targets=True)
-        xray.append(await XrayProcess.start(Engine(), config))
+        xray.append(await XrayProcess.start(ChildEngine(), config))
 
     async def restart() -> None:
         for _ in range(RESTARTS):
@@ -263,7 +263,7 @@ async def measure_rates(folder: Path) -> None:
         template = read_template(raw.template_file.read_text(), allow_private_targets=False)
         port = free_port()
         config = render(template, [], api_port=port, allow_private_targets=False)
-        xray = await XrayProcess.start(Engine(), config)
+        xray = await XrayProcess.start(ChildEngine(), config)
         hot = HotApi(port, template.inbound.tag, template.flow)
         try:
             await hot.uptime()

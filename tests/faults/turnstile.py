@@ -7,7 +7,7 @@ from contextlib import ExitStack, asynccontextmanager
 from typing import Any
 from uuid import UUID
 
-from xray_api.node.process import Engine, XrayProcess
+from xray_api.node.process import ChildEngine, XrayProcess
 from xray_api.probe import VlessClient, client_config
 
 
@@ -33,7 +33,7 @@ async def turnstile(links: Mapping[UUID, str]) -> AsyncIterator[Turnstile]:
         ]
         ports: list[int] = [listener.getsockname()[1] for listener in listeners]
     client = await XrayProcess.start(
-        Engine(),
+        ChildEngine(),
         one_client(
             [client_config(link, port) for link, port in zip(links.values(), ports, strict=True)]
         ),

@@ -58,12 +58,19 @@ async def eventually(check: Callable[[], Awaitable[bool]]) -> None:
             await pause.wait()
 
 
-def xray_children(parent: int | None = None) -> set[int]:
-    """The ids of the Xray processes that a process started; without one, this process."""
+def xray_children(parent: int | None = None, program: Path = Path(child.__file__)) -> set[int]:
+    """The ids of the Xray processes that a process started; without one, this process.
+
+    A binary is found by its path.
+    """
     parent = parent or os.getpid()
     found = set()
     for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and _parent(entry) == parent and _runs_child(entry):
+        if (
+            entry.name.isdigit()
+            and _parent(entry) == parent
+            and _runs(entry, {program, Path(child.__file__)})
+        ):
             found.add(int(entry.name))
     return found
 
@@ -87,11 +94,12 @@ def _parent(process: Path) -> int | None:
         return None
 
 
-def _runs_child(process: Path) -> bool:
+def _runs(process: Path, programs: set[Path]) -> bool:
     try:
-        return str(child.__file__).encode() in (process / "cmdline").read_bytes()
+        command = (process / "cmdline").read_bytes()
     except (FileNotFoundError, ProcessLookupError):
         return False
+    return any(str(program).encode() in command for program in programs)
 
 
 async def refuse_writes(store: Store, *, refuse: bool = True) -> None:

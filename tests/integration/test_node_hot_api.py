@@ -18,7 +18,7 @@ from xray_api.node.changes import RunningUser, Wish, correct
 from xray_api.node.config import read_template, render
 from xray_api.node.hot_api import HotApi, HotApiError, XrayAway
 from xray_api.node.links import differences
-from xray_api.node.process import Engine, XrayProcess
+from xray_api.node.process import ChildEngine, XrayProcess
 from xray_api.node.template import VISION, Template
 from xray_api.proto import (
     core_pb2,
@@ -69,7 +69,7 @@ async def port(linked: Template) -> AsyncIterator[int]:
     api_port = free_port()
     config = render(linked, [OTHER], api_port=api_port, allow_private_targets=False)
     config["api"]["services"].append("ReflectionService")
-    xray = await XrayProcess.start(Engine(), config)
+    xray = await XrayProcess.start(ChildEngine(), config)
     yield api_port
     await xray.stop()
 

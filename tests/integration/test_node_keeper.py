@@ -19,12 +19,12 @@ from xray_api.node.apply import Applier
 from xray_api.node.changes import Wish
 from xray_api.node.config import read_template, render
 from xray_api.node.keeper import Keeper
-from xray_api.node.process import Engine, XrayProcess, XrayStartError
+from xray_api.node.process import ChildEngine, XrayProcess, XrayStartError
 from xray_api.node.store import Store
 from xray_api.node.template import Template
 
 USER = uuid4()
-Make = Callable[[Engine, "Pauses"], Keeper]
+Make = Callable[[ChildEngine, "Pauses"], Keeper]
 
 
 class Pauses:
@@ -70,7 +70,7 @@ async def make(read: Template, applier: Applier) -> AsyncIterator[Make]:
     """Makes keepers, and ends what they keep."""
     kept: list[tuple[Keeper, asyncio.Task[None]]] = []
 
-    def build(engine: Engine, pauses: Pauses) -> Keeper:
+    def build(engine: ChildEngine, pauses: Pauses) -> Keeper:
         keeper = Keeper(engine, read, partial(configuration, read), applier, sleep=pauses)
         kept.append((keeper, asyncio.create_task(keeper.run())))
         return keeper
@@ -82,11 +82,11 @@ async def make(read: Template, applier: Applier) -> AsyncIterator[Make]:
         await keeper.close()
 
 
-def program(folder: Path, text: str) -> Engine:
+def program(folder: Path, text: str) -> ChildEngine:
     path = folder / "program"
     path.write_text(f"#!/bin/sh\n{text}\n")
     path.chmod(0o700)
-    return Engine(path)
+    return ChildEngine(path)
 
 
 async def test_pauses_grow_to_half_a_minute(make: Make, tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ async def test_after_a_steady_run_a_crash_costs_no_pause(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pauses = Pauses(limit=9)
-    keeper = make(Engine(), pauses)
+    keeper = make(ChildEngine(), pauses)
     await eventually(partial(is_up, keeper, restarts=1))
     monkeypatch.setattr(keeping, "STEADY_S", 0)
     pauses.taken.clear()
@@ -168,7 +168,7 @@ async def test_another_inbound_than_the_linked_one_is_not_kept(
         config["inbounds"][0]["port"] = free_port()
         return config
 
-    keeper = Keeper(Engine(), read, other, applier)
+    keeper = Keeper(ChildEngine(), read, other, applier)
 
     with pytest.raises(XrayStartError, match=r"another inbound .*\['port'\]"):
         await keeper.start()
@@ -192,7 +192,7 @@ async def test_a_hung_xray_is_replaced(
         await stop(self)
 
     monkeypatch.setattr(XrayProcess, "stop", noting)
-    keeper = make(Engine(), Pauses(limit=9))
+    keeper = make(ChildEngine(), Pauses(limit=9))
 
     async def ready() -> bool:
         return applier.ready

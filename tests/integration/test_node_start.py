@@ -80,7 +80,7 @@ def test_nothing_is_overwritten(tmp_path: Path, existing: str) -> None:
         ({"port": 0}, "port"),
         ({"public_host": "a b"}, "--public-host"),
         ({"listen": "here"}, "--listen"),
-        ({"xray": "foo"}, "--xray: must be embedded or binary:<path>"),
+        ({"xray": "foo"}, "--xray: must be embedded, binary:<path> or systemd:<unit>"),
     ],
 )
 def test_wrong_options_are_named(tmp_path: Path, change: dict[str, Any], reason: str) -> None:

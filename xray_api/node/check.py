@@ -4,8 +4,9 @@ import secrets
 
 from config.node_settings import NodeSection
 from xray_api.node.config import render
+from xray_api.node.engine import engine_of
 from xray_api.node.errors import NodeStartError
-from xray_api.node.process import RC_CONFIG_ERROR, Engine, XrayProcess, XrayStartError
+from xray_api.node.process import RC_CONFIG_ERROR, XrayProcess, XrayStartError
 from xray_api.node.run import links_of, read_template_of, tls_of
 from xray_api.node.template import Template
 
@@ -37,7 +38,8 @@ async def _dry_run(node: NodeSection, template: Template) -> str:
         # A name in Linux's abstract namespace: no port, and no file.
         inbound["listen"] = f"@tollgate-check-{secrets.token_hex(8)}"
     try:
-        xray = await XrayProcess.start(Engine.of(node.xray), config)
+        program = await engine_of(node.xray, node.state_dir).program()
+        xray = await XrayProcess.start(program, config)
     except XrayStartError as error:
         refused = error.status == RC_CONFIG_ERROR
         where = f"node.xray_config: {node.xray_config}" if refused else f"node.xray: {node.xray}"

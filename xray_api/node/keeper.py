@@ -5,20 +5,18 @@ is not, because it would refuse it again.
 """
 
 import asyncio
-import socket
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import structlog
 
 from xray_api.node.apply import Applier
+from xray_api.node.engine import Configuration, Engine, RunningXray
 from xray_api.node.hot_api import HotApi, HotApiError
 from xray_api.node.links import differences
 from xray_api.node.process import (
     RC_CONFIG_ERROR,
     RC_START_ERROR,
-    Engine,
-    XrayProcess,
     XrayStartError,
 )
 from xray_api.node.template import Template
@@ -45,7 +43,7 @@ class Keeper:
         self,
         engine: Engine,
         template: Template,
-        configuration: Callable[[int], dict[str, Any]],
+        configuration: Configuration,
         applier: Applier,
         *,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,  # noqa: TID251 - the real one
@@ -56,7 +54,7 @@ class Keeper:
         self._configuration = configuration
         self._applier = applier
         self._sleep = sleep
-        self._process: XrayProcess | None = None
+        self._process: RunningXray | None = None
         self._hot: HotApi | None = None
         self._reason = "Xray has not started yet"
         self._version: str | None = None
@@ -83,11 +81,13 @@ class Keeper:
         return self._reason
 
     async def start(self) -> None:
-        """The first start.
+        """The first start; an Xray that a former service left running is taken over.
 
         Raises:
             XrayStartError: it failed; the service should not go on.
         """
+        if await self._adopt():
+            return
         for tries_left in reversed(range(FIRST_START_TRIES)):
             try:
                 await self._start()
@@ -125,31 +125,51 @@ class Keeper:
                 _log.warning("xray_restarted", restarts=self._restarts, pid=self.pid)
 
     async def close(self) -> None:
-        """End Xray."""
+        """The service ends: so does Xray, if it must not outlive it."""
+        if process := await self._detach():
+            await process.release()
+
+    async def _end(self) -> None:
+        if process := await self._detach():
+            await process.stop()
+
+    async def _detach(self) -> RunningXray | None:
         self._applier.detach()
         if self._hot is not None:
             await self._hot.close()
             self._hot = None
-        if self._process is not None:
-            await self._process.stop()
-            self._process = None
+        process, self._process = self._process, None
+        return process
+
+    async def _adopt(self) -> bool:
+        process = await self._engine.adopt(self._configuration)
+        if process is None:
+            return False
+        try:
+            await self._keep(process)
+        except XrayStartError as error:
+            _log.warning("xray_not_adopted", reason=str(error))
+            return False
+        _log.info("xray_adopted", version=self._version, pid=self.pid)
+        return True
 
     async def _start(self) -> None:
-        port = _free_port()
-        inbound = self._template.inbound
-        self._process = await XrayProcess.start(self._engine, self._configuration(port))
-        self._hot = HotApi(port, inbound.tag, self._template.flow)
+        await self._keep(await self._engine.start(self._configuration))
+        _log.info("xray_started", version=self._version, pid=self.pid)
+
+    async def _keep(self, process: RunningXray) -> None:
+        self._process = process
+        self._hot = HotApi(process.api_port, self._template.inbound.tag, self._template.flow)
         try:
             await self._verify(self._hot)
         except HotApiError as error:
-            await self.close()
+            await self._end()
             raise XrayStartError(f"does not answer its API: {error}") from error
-        except BaseException:
-            await self.close()
+        except XrayStartError:
+            await self._end()
             raise
         self._version = self._process.version
         self._reason = ""
-        _log.info("xray_started", version=self._version, pid=self.pid)
 
     async def _verify(self, hot: HotApi) -> None:
         await hot.uptime(API_ANSWERS_WITHIN_S)
@@ -158,7 +178,7 @@ class Keeper:
         self._applier.attach(hot)
         await self._applier.mend()
 
-    async def _watch(self, process: XrayProcess) -> None:
+    async def _watch(self, process: RunningXray) -> None:
         """Mend until the process has ended."""
         ended = asyncio.create_task(process.wait())
         failures = 0
@@ -175,7 +195,7 @@ class Keeper:
             status = await ended
         finally:
             ended.cancel()
-        await self.close()
+        await self._end()
         self._reason = f"Xray ended with status {status}"
         if self._applier.rebuild.is_set():
             _log.info("xray_ended_to_be_rebuilt")
@@ -216,9 +236,3 @@ class Keeper:
             _log.warning("xray_not_compared", reason=str(error))
             return False
         return True
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-    return port

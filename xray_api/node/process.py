@@ -1,4 +1,4 @@
-"""One Xray process, embedded or a binary: started, watched, stopped, never orphaned.
+"""Xray as a child, embedded or a binary: started, watched, stopped, never orphaned.
 
 Figures are in the design record: SIGTERM ends Xray in 34 ms, a start with 100,000 users
 takes 2 s, and a refused configuration ends it with status 23 and no text.
@@ -9,10 +9,11 @@ import json
 import os
 import re
 import signal
+import socket
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,13 +46,13 @@ class XrayStartError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Engine:
-    """Which Xray to run: the embedded one, or the binary at `path`."""
+class ChildEngine:
+    """Which Xray to run as a child: the embedded one, or the binary at `path`."""
 
     path: Path | None = None
 
     @classmethod
-    def of(cls, setting: str) -> "Engine":
+    def of(cls, setting: str) -> "ChildEngine":
         """From `node.xray`: `embedded` or `binary:<path>`."""
         return cls(Path(setting.removeprefix("binary:")) if setting != "embedded" else None)
 
@@ -74,11 +75,28 @@ class Engine:
             raise XrayStartError(f"{self.path}: not an executable file")
         return [*command, str(self.path.absolute()), "run", "-config", "stdin:"]
 
+    async def adopt(self, _configuration: Callable[[int], dict[str, Any]]) -> None:
+        """Nothing: a child never outlives its service."""
+
+    async def start(self, configuration: Callable[[int], dict[str, Any]]) -> "XrayProcess":
+        """Run Xray with a configuration for a port of its API; returns when it has started.
+
+        Raises:
+            XrayStartError: it has not.
+        """
+        port = free_port()
+        return await XrayProcess.start(self, configuration(port), api_port=port)
+
+    async def program(self) -> "ChildEngine":
+        """Itself."""
+        return self
+
 
 class XrayProcess:
     """A running Xray. Make it with `start`, from the event loop's thread."""
 
-    def __init__(self, process: Process) -> None:
+    def __init__(self, process: Process, api_port: int) -> None:
+        self.api_port = api_port
         self._process = process
         self._last_lines: deque[str] = deque(maxlen=_KEPT_LINES)
         self._version: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -89,22 +107,25 @@ class XrayProcess:
 
     @classmethod
     async def start(
-        cls, engine: Engine, config: Mapping[str, Any], *, timeout_s: float = START_TIMEOUT_S
+        cls,
+        engine: ChildEngine,
+        config: Mapping[str, Any],
+        *,
+        api_port: int = 0,
+        timeout_s: float = START_TIMEOUT_S,
     ) -> "XrayProcess":
         """Run Xray with a configuration; returns when it says that it has started.
 
         Raises:
             XrayStartError: it ended, or said nothing within `timeout_s` seconds.
         """
-        # Xray needs none of our settings, some of which are secret.
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("TOLLGATE_")}
         try:
             process = await asyncio.create_subprocess_exec(
-                *engine.command(), stdin=PIPE, stdout=PIPE, stderr=PIPE, env=environment
+                *engine.command(), stdin=PIPE, stdout=PIPE, stderr=PIPE, env=environment()
             )
         except OSError as error:
             raise XrayStartError(f"cannot be run: {error.strerror}") from error
-        xray = cls(process)
+        xray = cls(process, api_port)
         try:
             async with asyncio.timeout(timeout_s):
                 await xray._feed(json.dumps(config).encode())
@@ -145,6 +166,10 @@ class XrayProcess:
         finally:
             self._signal(signal.SIGKILL)  # also when the wait was cancelled
 
+    async def release(self) -> None:
+        """End it: a child must not outlive the service."""
+        await self.stop()
+
     def _signal(self, number: int) -> None:
         """To the whole session, which `child.py` opens: a wrapper's Xray must not stay."""
         if self._exit.done():
@@ -177,15 +202,7 @@ class XrayProcess:
             ended.cancel()
 
     def _start_error(self, status: int) -> XrayStartError:
-        match status:
-            case _ if status == RC_CONFIG_ERROR:
-                reason = "refuses its configuration (exit status 23)"
-            case _ if status == RC_START_ERROR:
-                reason = "cannot start (exit status 255); is a port in use?"
-            case _ if status < 0:
-                reason = f"was killed by signal {-status} at start"
-            case _:
-                reason = f"exited at once with status {status}; is it Xray?"
+        reason = exit_reason(status)
         said = " | ".join(self._last_lines)
         return XrayStartError(reason + (f"; it said: {said}" if said else ""), status=status)
 
@@ -206,3 +223,28 @@ class XrayProcess:
         _log.debug("xray_said", line=text)
         if (match := _STARTED.search(text)) and not self._version.done():
             self._version.set_result(match["version"])
+
+
+def exit_reason(status: int) -> str:
+    """What an exit status at start says."""
+    match status:
+        case _ if status == RC_CONFIG_ERROR:
+            return "refuses its configuration (exit status 23)"
+        case _ if status == RC_START_ERROR:
+            return "cannot start (exit status 255); is a port in use?"
+        case _ if status < 0:
+            return f"was killed by signal {-status} at start"
+        case _:
+            return f"exited at once with status {status}; is it Xray?"
+
+
+def environment() -> dict[str, str]:
+    """For programs that need none of our settings, some of which are secret."""
+    return {k: v for k, v in os.environ.items() if not k.startswith("TOLLGATE_")}
+
+
+def free_port() -> int:
+    """A port of loopback that nobody has."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+    return port

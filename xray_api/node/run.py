@@ -19,12 +19,13 @@ from config.node_settings import NodeSection, NodeSettings
 from xray_api.node.apply import Applier, is_user_email
 from xray_api.node.config import TemplateError, read_template, render
 from xray_api.node.cutting import Cutter
+from xray_api.node.engine import engine_of
 from xray_api.node.errors import NodeStartError
 from xray_api.node.keeper import Keeper
 from xray_api.node.keys import ApiKeys
 from xray_api.node.links import Links, NoLinkError
 from xray_api.node.listing import Listing
-from xray_api.node.process import RC_START_ERROR, Engine, XrayStartError
+from xray_api.node.process import RC_START_ERROR, XrayStartError
 from xray_api.node.readiness import Accountant
 from xray_api.node.reload import CertificateError, Reloader, tls_context
 from xray_api.node.service import Service
@@ -84,7 +85,7 @@ async def _serve(
 ) -> None:
     template = read_template_of(node)
     links = links_of(node, template)
-    engine = Engine.of(node.xray)
+    engine = engine_of(node.xray, node.state_dir)
     tls = tls_of(node)
     if node.allow_private_targets:
         _log.warning("private_targets_allowed", setting="node.allow_private_targets")
