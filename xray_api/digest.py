@@ -4,7 +4,7 @@ Per bucket, the leading bits of the uuid, the XOR of BLAKE2b-64 over uuid and ge
 order of users does not matter, and buckets that differ tell where to look.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from uuid import UUID
@@ -21,6 +21,34 @@ def user_digest(uuid: UUID, gen: int) -> int:
 def bucket_of(uuid: UUID, buckets: int) -> int:
     """The bucket of a uuid: its leading bits; `buckets` is a power of two."""
     return uuid.int >> (128 - (buckets.bit_length() - 1))
+
+
+class DigestSum:
+    """A digest that is made step by step, of sets too large to hold."""
+
+    def __init__(self, buckets: int) -> None:
+        self._shift = 32 - (buckets.bit_length() - 1)
+        self._root, self.count, self.sums = 0, 0, [0] * buckets
+
+    def add(self, users: Iterable[tuple[bytes, int]]) -> None:
+        """More users: the 16 bytes of the uuid, and the generation."""
+        sums, shift, root, count = self.sums, self._shift, self._root, self.count
+        for uuid, gen in users:
+            content = uuid + gen.to_bytes(8, "big")
+            one = int.from_bytes(blake2b(content, digest_size=_DIGEST_BYTES).digest(), "big")
+            sums[int.from_bytes(uuid[:4], "big") >> shift] ^= one
+            root ^= one
+            count += 1
+        self._root, self.count = root, count
+
+    @property
+    def root(self) -> str:
+        """The XOR of all."""
+        return _hex(self._root)
+
+    def differing(self, buckets: Sequence[str]) -> list[int]:
+        """Numbers of the buckets in which another digest is not the same."""
+        return [n for n, text in enumerate(buckets) if int(text, 16) != self.sums[n]]
 
 
 @dataclass(frozen=True, slots=True)

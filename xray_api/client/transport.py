@@ -7,6 +7,8 @@ reaches an error's text.
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from io import BytesIO
 from typing import Any, Self, TypeVar
 
@@ -84,6 +86,9 @@ class NodeTransport:
         self._key = 0
         self._guard = guard or (lambda: None)
         self._session: aiohttp.ClientSession | None = None
+        #: How far the node's clock is ahead of this machine's, by its last answer, seconds; None
+        #: before the first one. An answer says whole seconds.
+        self.clock_ahead_s: float | None = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -158,6 +163,7 @@ class NodeTransport:
                 method, self._url + path, timeout=timeout, allow_redirects=False, **request
             ) as response:
                 body = await _limited(response.content, most_bytes)
+                self._note_clock(response.headers.get("Date", ""))
                 return Answer(response.status, body, _seconds(response.headers))
         except (aiohttp.ClientSSLError, aiohttp.ServerFingerprintMismatch) as error:
             raise NodeTlsError(type(error).__name__) from None
@@ -165,6 +171,14 @@ class NodeTransport:
             raise NodeUnreachable(type(error).__name__) from None
         except (aiohttp.ClientError, OSError) as error:  # a timeout is an OSError
             raise OutcomeUnknown(type(error).__name__) from None
+
+    def _note_clock(self, date: str) -> None:
+        try:
+            said = parsedate_to_datetime(date)
+            here = datetime.now(UTC)  # noqa: TID251 - two machines' clocks are compared
+            self.clock_ahead_s = (said - here).total_seconds()
+        except (TypeError, ValueError):  # no date, or one without a zone
+            return
 
     def _connections(self) -> aiohttp.ClientSession:
         if self._session is None:
