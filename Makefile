@@ -61,6 +61,7 @@ bench: install-dev
 	$(BIN)/python -m tests.benchmarks.runtime
 	$(BIN)/python -m tests.benchmarks.serialisation
 	$(BIN)/python -m tests.benchmarks.node
+	$(BIN)/python -m tests.benchmarks.reconcile
 
 lint: install-dev
 	$(BIN)/ruff format --check

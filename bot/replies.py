@@ -279,6 +279,10 @@ def progress(  # noqa: PLR0911 - one for each step
 #: News that need no more than their text, and what is offered below each.
 NEWS: Mapping[str, Keyboard] = {
     "news-expired": keyboards.RENEW,
+    "news-ends-in-3-days": keyboards.RENEW,
+    "news-ends-tomorrow": keyboards.RENEW,
+    "news-ends-soon": keyboards.RENEW,
+    "news-missed": keyboards.RENEW,
     "news-refunded": keyboards.TO_CARD,
     "news-rejected": keyboards.TO_CARD,
     "news-suspended": (),

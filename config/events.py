@@ -1,9 +1,8 @@
 """Names of log events on which operators of the legacy bot alert; each means here what it says.
 
 Fields: `node`, `uuid` (its first 8 characters), `user_id`, `attempts`, where the event has them.
-Not here, because nothing emits it: `RECONCILIATION_*` (no reconciler compares nodes and rows yet),
-and what cannot happen any more, as `ACTIVATION_ORPHAN_PREVENTED` (a uuid is committed before the
-node hears of it).
+Not here, because it cannot happen any more: `ACTIVATION_ORPHAN_PREVENTED` (a uuid is committed
+before the node hears of it), and breakers of the reconciler's own.
 """
 
 from enum import StrEnum
@@ -44,6 +43,18 @@ class LegacyEvent(StrEnum):
 
     XRAY_SYNC_FAILED_BUT_PAYMENT_OK = "XRAY_SYNC_FAILED_BUT_PAYMENT_OK"
     """It is paid, and the node did not let the uuid in at the first try. By ProvisionerActor."""
+
+    RECONCILIATION_MISSING_IN_XRAY = "reconciliation_missing_in_xray"
+    """A node lost users that it had confirmed; they are wished for again. By ReconcilerActor."""
+
+    RECONCILIATION_REMOVED = "reconciliation_removed"
+    """Users of a node that nobody has a right for are removed. By ReconcilerActor."""
+
+    RECONCILIATION_COMPLETE = "reconciliation_complete"
+    """A comparison found something; `outcome` says what came of it. By ReconcilerActor."""
+
+    RECONCILIATION_FAILURE = "RECONCILIATION_FAILURE"
+    """A node could not be compared; the next run tries again. By ReconcilerActor."""
 
     PAYMENT_AMOUNT_MISMATCH = "PAYMENT_AMOUNT_MISMATCH"
     """Money came in another amount or currency than was asked for. By UserActor."""

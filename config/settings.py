@@ -256,6 +256,32 @@ class ProvisionerSection(Section):
     retry_cap_s: float = Field(default=60.0, ge=1, le=600)
 
 
+class ReconcilerSection(Section):
+    """How nodes are compared with the database; in seconds."""
+
+    interval_s: float = Field(default=60.0, ge=1, le=3_600)
+
+
+class BreakerSection(Section):
+    """When a node is not called for a while; in seconds; see `actors/provisioner`."""
+
+    window_calls: int = Field(default=20, ge=1, le=1_000)
+    window_s: float = Field(default=60.0, gt=0, le=3_600)
+    fewest_calls: int = Field(default=5, ge=1, le=1_000)
+    failure_share: float = Field(default=0.5, gt=0, le=1)
+    failures_in_row: int = Field(default=5, ge=1, le=1_000)
+    tls_in_row: int = Field(default=2, ge=1, le=100)
+    slow_s: float = Field(default=2.0, gt=0, le=30)
+    slow_share: float = Field(default=0.8, gt=0, le=1)
+    fewest_slow_calls: int = Field(default=10, ge=1, le=1_000)
+    open_s: float = Field(default=5.0, gt=0, le=600)
+    open_cap_s: float = Field(default=60.0, gt=0, le=600)
+    open_jitter: float = Field(default=0.2, ge=0, lt=1)
+    probes: int = Field(default=2, ge=1, le=20)
+    probe_interval_s: float = Field(default=1.0, gt=0, le=60)
+    ramp_successes: int = Field(default=10, ge=1, le=1_000)
+
+
 class Settings(FileSettings):
     """The back-end's settings."""
 
@@ -270,6 +296,8 @@ class Settings(FileSettings):
     security: SecuritySection = SecuritySection()
     nodes: tuple[NodeEntry, ...] = Field(default=(), validate_default=True)
     provisioner: ProvisionerSection = ProvisionerSection()
+    breaker: BreakerSection = BreakerSection()
+    reconciler: ReconcilerSection = ReconcilerSection()
 
     @field_validator("nodes")
     @classmethod

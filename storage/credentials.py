@@ -1,5 +1,6 @@
 """Credentials: work to do is `applied_gen < gen`, and nothing else is a list of work."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -22,7 +23,7 @@ from storage.rows import (
 
 COLUMNS = """uuid, subscription_id, node_id, desired, gen, applied_gen, first_applied_at, replaces,
     link_enc, attempts, last_class, quarantined_at IS NOT NULL AS quarantined,
-    created_at, origin"""
+    created_at, origin, bulk"""
 
 ONE_REPLACEMENT = "credentials_one_replacement"
 ONE_OPERATION = "credentials_operation_once"
@@ -39,19 +40,23 @@ VALUES ($1, $2, $3, 'present', $4, $5, $6)
 #: A quarantine was of the wish before this one.
 RAISE = """
 UPDATE credentials SET desired = 'present', gen = gen + 1, attempts = 0, next_at = now(),
-    last_class = NULL, quarantined_at = NULL
+    last_class = NULL, quarantined_at = NULL, bulk = false
 WHERE uuid = $1
 """
 REMOVE = """
 UPDATE credentials SET desired = 'absent', gen = gen + 1, attempts = 0, next_at = now(),
-    last_class = NULL, quarantined_at = NULL
+    last_class = NULL, quarantined_at = NULL, bulk = false
 WHERE uuid = $1 AND desired = 'present'
 """
+#: Wishes of single people come first. Nobody is removed from a frozen node, and a node that is gone
+#: is told nothing.
 DUE = f"""
-SELECT {COLUMNS} FROM credentials
-WHERE node_id = $1 AND applied_gen < gen AND quarantined_at IS NULL AND next_at <= now()
-    AND NOT uuid = ANY($3)
-ORDER BY next_at LIMIT $2
+SELECT {COLUMNS} FROM credentials c
+WHERE node_id = $1 AND desired = $4 AND applied_gen < gen AND quarantined_at IS NULL
+    AND next_at <= now() AND NOT uuid = ANY($3) AND (attempts = 0 OR $5)
+    AND (SELECT CASE WHEN c.desired = 'present' THEN n.state IN ('active', 'draining', 'frozen')
+            ELSE n.state IN ('active', 'draining') END FROM nodes n WHERE n.id = $1)
+ORDER BY bulk, next_at LIMIT $2
 """  # noqa: S608
 #: Counted before the call, so that one which kills the process counts too. Nobody else takes the
 #: row while the call may still run.
@@ -59,6 +64,15 @@ BEGIN = """
 UPDATE credentials SET attempts = attempts + 1, next_at = now() + $3
 WHERE uuid = $1 AND gen = $2 AND applied_gen < gen
 RETURNING attempts, nextval('writer_seq') AS seq
+"""
+BEGIN_MANY = """
+WITH number AS MATERIALIZED (SELECT nextval('writer_seq') AS seq), begun AS (
+    UPDATE credentials c SET attempts = c.attempts + 1, next_at = now() + $3
+    FROM unnest($1::uuid[], $2::bigint[]) AS wish (uuid, gen)
+    WHERE c.uuid = wish.uuid AND c.gen = wish.gen AND c.applied_gen < c.gen
+    RETURNING c.uuid, c.attempts
+)
+SELECT begun.uuid, begun.attempts, number.seq FROM begun, number
 """
 POSTPONE = """
 UPDATE credentials SET next_at = now() + $3, last_class = $4
@@ -74,11 +88,34 @@ RESUME = """
 UPDATE credentials SET next_at = now(), quarantined_at = NULL
 WHERE node_id = $1 AND applied_gen < gen AND (quarantined_at IS NOT NULL OR next_at > now())
 """
+#: After a node is back nobody waits for the timer of when it was away.
+HASTEN = """
+UPDATE credentials SET next_at = now()
+WHERE node_id = $1 AND applied_gen < gen AND quarantined_at IS NULL AND next_at > now()
+    AND NOT uuid = ANY($2)
+"""
+#: What waits for a node that is not called; people are told once.
+DELAY = """
+UPDATE credentials SET last_class = 'away' WHERE uuid IN (
+    SELECT uuid FROM credentials
+    WHERE node_id = $1 AND desired = 'present' AND applied_gen < gen AND quarantined_at IS NULL
+        AND last_class IS NULL AND NOT bulk
+    LIMIT $2 FOR UPDATE SKIP LOCKED)
+RETURNING subscription_id
+"""
 GENERATION = "SELECT gen FROM credentials WHERE uuid = $1"
-#: A node that lost its store is told everything again, under generations it cannot have seen.
+#: A node that lost its store is told everything again, under generations it cannot have seen; one
+#: that went back in time also whom it should not have. Page by page, in the order of uuids: one
+#: statement over a million rows would hold up all who buy meanwhile.
 REDRIVE = """
-UPDATE credentials SET gen = gen + 1, attempts = 0, next_at = now(), quarantined_at = NULL
-WHERE node_id = $1 AND desired = 'present'
+WITH page AS (
+    SELECT uuid FROM credentials WHERE node_id = $1 AND uuid > $2 ORDER BY uuid LIMIT $3
+), raised AS (
+    UPDATE credentials c SET gen = c.gen + 1, attempts = 0, next_at = now(), quarantined_at = NULL,
+        bulk = c.bulk OR c.applied_gen = c.gen
+    FROM page WHERE c.uuid = page.uuid AND (c.desired = 'present' OR $4)
+)
+SELECT uuid FROM page ORDER BY uuid DESC LIMIT 1
 """
 
 #: A statement sees what was committed before it began, so the wait for whoever changes the time or
@@ -101,12 +138,12 @@ WITH was AS (
     UPDATE credentials c SET applied_gen = c.gen, link_enc = coalesce($3, c.link_enc),
         first_applied_at =
             coalesce(c.first_applied_at, CASE c.desired WHEN 'present' THEN now() END),
-        attempts = 0, last_class = NULL, quarantined_at = NULL
+        applied_at = now(), attempts = 0, last_class = NULL, quarantined_at = NULL, bulk = false
     FROM was WHERE c.uuid = $1 AND c.gen = $2::bigint AND c.applied_gen < c.gen
     RETURNING c.uuid, c.gen, c.desired, c.replaces
 ), retired AS (
     UPDATE credentials c SET desired = 'absent', gen = c.gen + 1, attempts = 0, next_at = now(),
-        last_class = NULL, quarantined_at = NULL
+        last_class = NULL, quarantined_at = NULL, bulk = false
     FROM acked a
     WHERE c.uuid = a.replaces AND a.desired = 'present' AND c.desired = 'present'
 ), begun AS (
@@ -143,6 +180,18 @@ WITH was AS (
     ON CONFLICT (dedupe_key) DO NOTHING
 )
 SELECT was.user_id, EXISTS (SELECT FROM begun) AS activated FROM was, acked
+"""
+
+#: The same for many, where nothing follows from it: a removal, or a user who was let in before and
+#: whose time runs. The rest is left to CONFIRM.
+CONFIRM_MANY = """
+UPDATE credentials c SET applied_gen = c.gen, link_enc = coalesce(done.link_enc, c.link_enc),
+    applied_at = now(), attempts = 0, last_class = NULL, quarantined_at = NULL, bulk = false
+FROM unnest($1::uuid[], $2::bigint[], $3::bytea[]) AS done (uuid, gen, link_enc)
+WHERE c.uuid = done.uuid AND c.gen = done.gen AND c.applied_gen < c.gen
+    AND (c.desired = 'absent' OR (c.first_applied_at IS NOT NULL AND NOT EXISTS (
+        SELECT FROM subscriptions s WHERE s.id = c.subscription_id AND s.status = 'activating')))
+RETURNING c.uuid
 """
 
 
@@ -187,10 +236,20 @@ async def _add(connection: Connection, subscription_id: UUID, wanted: NewCredent
 
 
 async def due(
-    connection: Connection, node_id: str, limit: int, besides: list[UUID]
+    connection: Connection,
+    node_id: str,
+    desired: Desired,
+    limit: int,
+    besides: list[UUID],
+    *,
+    repeats: bool,
 ) -> list[CredentialRow]:
-    """What a node should be told now, longest waiting first, `besides` those in hand."""
-    return [credential_row(found) for found in await connection.fetch(DUE, node_id, limit, besides)]
+    """What a node should be told now, in order, `besides` those in hand.
+
+    Without `repeats`, only what it was not told before.
+    """
+    found = await connection.fetch(DUE, node_id, limit, besides, desired, repeats)
+    return [credential_row(record) for record in found]
 
 
 async def begin(
@@ -205,6 +264,15 @@ async def begin(
     return None if found is None else (found["attempts"], found["seq"])
 
 
+async def begin_many(
+    connection: Connection, rows: Sequence[CredentialRow], busy_for_s: float
+) -> tuple[dict[UUID, int], int]:
+    """As `begin`, for many: the number of each one's attempt, and one sequence number."""
+    uuids, gens = [row.uuid for row in rows], [row.gen for row in rows]
+    found = await connection.fetch(BEGIN_MANY, uuids, gens, timedelta(seconds=busy_for_s))
+    return {row["uuid"]: row["attempts"] for row in found}, found[0]["seq"] if found else 0
+
+
 async def confirm(
     connection: Connection, uuid: UUID, gen: int, link_enc: bytes | None
 ) -> Confirmed | Superseded:
@@ -214,6 +282,15 @@ async def confirm(
     if found is None:
         return Superseded()
     return Confirmed(user_id=found["user_id"], activated=found["activated"])
+
+
+async def confirm_many(
+    connection: Connection, done: Sequence[tuple[UUID, int, bytes | None]]
+) -> set[UUID]:
+    """Record that the node did what these generations asked; those that need no more than that."""
+    uuids, gens, links = zip(*done, strict=True)
+    found = await connection.fetch(CONFIRM_MANY, list(uuids), list(gens), list(links))
+    return {row["uuid"] for row in found}
 
 
 async def postpone(
@@ -238,9 +315,25 @@ async def resume(connection: Connection, node_id: str) -> None:
     await connection.execute(RESUME, node_id)
 
 
-async def redrive(connection: Connection, node_id: str) -> None:
-    """Tell a node everything again."""
-    await connection.execute(REDRIVE, node_id)
+async def hasten(connection: Connection, node_id: str, besides: list[UUID]) -> None:
+    """What waits for a node's next try is due now, `besides` those in hand."""
+    await connection.execute(HASTEN, node_id, besides)
+
+
+async def delay(connection: Connection, node_id: str, limit: int) -> list[UUID]:
+    """Note that wishes wait for a node that is not called; whose, by subscription."""
+    return [found["subscription_id"] for found in await connection.fetch(DELAY, node_id, limit)]
+
+
+async def redrive(
+    connection: Connection, node_id: str, after: UUID, limit: int, *, absent: bool = False
+) -> UUID | None:
+    """Tell a node a page of everything again; the page's last uuid, None after the last page.
+
+    With `absent` also whom it should not have.
+    """
+    last: UUID | None = await connection.fetchval(REDRIVE, node_id, after, limit, absent)
+    return last
 
 
 async def generation(connection: Connection, uuid: UUID) -> int:
@@ -266,4 +359,5 @@ def credential_row(record: Any) -> CredentialRow:
         quarantined=record["quarantined"],
         created_at=record["created_at"],
         origin=Origin(record["origin"]),
+        bulk=record["bulk"],
     )

@@ -1,17 +1,24 @@
 """Nodes as the database knows them: state, and the epoch of the store that they last showed."""
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
 from storage.database import Connection
-from storage.rows import NodeRow
+from storage.plain import legible
+from storage.rows import NodeRow, NodeState
 
 ANNOUNCE = "INSERT INTO nodes (id) VALUES ($1) ON CONFLICT (id) DO NOTHING"
 FORGOTTEN = """
 SELECT node_id, count(*) AS users FROM credentials
 WHERE desired = 'present' AND NOT node_id = ANY($1) GROUP BY node_id
 """
-READ = "SELECT id, state, epoch FROM nodes WHERE id = $1"
+READ = "SELECT id, state, epoch, writer_seq_acked, reason FROM nodes WHERE id = $1"
+#: Whoever set a state first is not overruled by who saw an older one.
+SET_STATE = """
+UPDATE nodes SET state = $2, reason = $3, changed_by = $4, changed_at = now()
+WHERE id = $1 AND state = ANY($5) RETURNING 1
+"""
 #: Tells whether this is news, and what was known before.
 LEARN_EPOCH = """
 UPDATE nodes n SET epoch = $2 FROM (SELECT id, epoch FROM nodes WHERE id = $1 FOR UPDATE) was
@@ -19,6 +26,7 @@ WHERE n.id = was.id AND was.epoch IS DISTINCT FROM $2
 RETURNING was.epoch IS NOT NULL
 """
 ACKNOWLEDGE = "UPDATE nodes SET writer_seq_acked = greatest(writer_seq_acked, $2) WHERE id = $1"
+NEXT_SEQ = "SELECT nextval('writer_seq')"
 DATABASE_ID = "SELECT db_id FROM system"
 
 
@@ -38,7 +46,26 @@ async def read(connection: Connection, node_id: str) -> NodeRow | None:
     found: Any = await connection.fetchrow(READ, node_id)
     if found is None:
         return None
-    return NodeRow(id=found["id"], state=found["state"], epoch=found["epoch"])
+    return NodeRow(
+        id=found["id"],
+        state=NodeState(found["state"]),
+        epoch=found["epoch"],
+        writer_seq=found["writer_seq_acked"],
+        reason=found["reason"],
+    )
+
+
+async def set_state(
+    connection: Connection,
+    node_id: str,
+    state: NodeState,
+    reason: str,
+    who: str,
+    of: Sequence[NodeState],
+) -> bool:
+    """Give a node that is in one of these states another one; False when it is in none of them."""
+    changed = await connection.fetchval(SET_STATE, node_id, state, legible(reason), who, list(of))
+    return changed is not None
 
 
 async def learn_epoch(connection: Connection, node_id: str, epoch: UUID) -> bool:
@@ -54,4 +81,10 @@ async def acknowledge(connection: Connection, node_id: str, seq: int) -> None:
 async def database_id(connection: Connection) -> UUID:
     """Which database this is; another one has another id."""
     found: UUID = await connection.fetchval(DATABASE_ID)
+    return found
+
+
+async def next_seq(connection: Connection) -> int:
+    """A number that no request has had."""
+    found: int = await connection.fetchval(NEXT_SEQ)
     return found

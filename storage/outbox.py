@@ -41,6 +41,7 @@ WHERE s.id = $1 AND p.status = 'paid' AND p.fulfilled_at IS NULL
 TASKS = (
     "alert-key-set-aside",
     "alert-manual-payment",
+    "alert-node-frozen",
     "alert-payment-held",
     "alert-refund-by-hand",
 )

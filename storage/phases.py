@@ -10,6 +10,7 @@ from storage import (
     access,
     admin_actions,
     credentials,
+    expiry,
     nodes,
     outbox,
     payments,
@@ -23,21 +24,19 @@ from storage import (
 from storage import story as stories
 from storage.database import Connection, Database
 from storage.errors import RecordedBefore
+from storage.expiry import ExpiryStanding, Reminder
 from storage.links import LinkCipher
 from storage.rows import (
     AccessChange,
     ActDraft,
     AlertDraft,
     AlertNews,
-    Confirmed,
     CredentialRow,
     Credit,
-    Desired,
     Disposition,
     Hold,
     LinkNews,
     NewsDraft,
-    NodeRow,
     OutboxRow,
     PaymentDraft,
     PaymentFlags,
@@ -53,7 +52,6 @@ from storage.rows import (
     RefundOrder,
     StoryRow,
     SubscriptionStatus,
-    Superseded,
     UserRecord,
     UserRow,
 )
@@ -66,6 +64,8 @@ ORDER BY first_applied_at DESC LIMIT 1
 """
 
 
+#: The name of the sweep that ends access.
+EXPIRY_SWEEP = "expiry"
 #: An owner who never wrote to the bot cannot be reached before that, and no row says when, seconds.
 STRANGER_WAIT_S = 300.0
 
@@ -292,81 +292,6 @@ class UserPhases:
         return self._cipher.open(credential.link_enc or b"")
 
 
-class NodePhases:
-    """What a node's actor reads and writes."""
-
-    def __init__(self, database: Database, cipher: LinkCipher) -> None:
-        self._database = database
-        self._cipher = cipher
-
-    async def node(self, node_id: str) -> NodeRow | None:
-        """What the database knows of a node."""
-        async with self._database.read() as connection:
-            return await nodes.read(connection, node_id)
-
-    async def database_id(self) -> UUID:
-        """Which database this is."""
-        async with self._database.read() as connection:
-            return await nodes.database_id(connection)
-
-    async def resume(self, node_id: str) -> None:
-        """At start: what a dead process left is due at once."""
-        async with self._database.transaction() as connection:
-            await credentials.resume(connection, node_id)
-
-    async def learn_epoch(self, node_id: str, epoch: UUID) -> bool:
-        """Remember which store the node has; a store that took another's place is told all again.
-
-        Returns:
-            Whether that was so. On first contact there is nothing to repeat.
-        """
-        async with self._database.transaction() as connection:
-            replaced = await nodes.learn_epoch(connection, node_id, epoch)
-            if replaced:
-                await credentials.redrive(connection, node_id)
-            return replaced
-
-    async def due(self, node_id: str, limit: int, besides: list[UUID]) -> list[CredentialRow]:
-        """Wishes that the node has not confirmed."""
-        async with self._database.read() as connection:
-            return await credentials.due(connection, node_id, limit, besides)
-
-    async def begin(self, row: CredentialRow, busy_for_s: float) -> tuple[int, int] | None:
-        """Count an attempt, before it is made."""
-        async with self._database.transaction() as connection:
-            return await credentials.begin(connection, row, busy_for_s)
-
-    async def record_outcome(
-        self, row: CredentialRow, link: str | None, seq: int
-    ) -> Confirmed | Superseded:
-        """The node did what this wish asked; the first access starts the paid time."""
-        stored = self._cipher.close(link) if link is not None else None
-        async with self._database.transaction() as connection:
-            await nodes.acknowledge(connection, row.node_id, seq)
-            return await credentials.confirm(connection, row.uuid, row.gen, stored)
-
-    async def postpone(self, row: CredentialRow, after_s: float, error_class: str) -> None:
-        """The node did not do it; whoever waits is told that it takes longer."""
-        async with self._database.transaction() as connection:
-            await credentials.postpone(connection, row.uuid, row.gen, after_s, error_class)
-            await _tell_of_delay(connection, row)
-
-    async def quarantine(
-        self, row: CredentialRow, error_class: str, owners: Sequence[int] = ()
-    ) -> None:
-        """The node will never take this wish: whoever waits is told, and owners, who must look."""
-        async with self._database.transaction() as connection:
-            user_id = await credentials.quarantine(connection, row.uuid, row.gen, error_class)
-            if user_id is not None:
-                await outbox.alert(connection, [_of_set_aside(row, user_id, o) for o in owners])
-            await _tell_of_delay(connection, row)
-
-    async def generation(self, uuid: UUID) -> int:
-        """The present generation of a uuid."""
-        async with self._database.read() as connection:
-            return await credentials.generation(connection, uuid)
-
-
 class PaymentPhases:
     """What the payment actors read and write."""
 
@@ -438,7 +363,7 @@ class PaymentPhases:
 
 
 class ExpiryPhases:
-    """What the expiry actor reads."""
+    """What the expiry actor reads, and what it writes for many at once."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -447,6 +372,31 @@ class ExpiryPhases:
         """Users whose time is over and none of whose money waits, longest over first."""
         async with self._database.read() as connection:
             return await subscriptions.lapsed(connection, limit)
+
+    async def end_many(self, limit: int) -> int:
+        """End access whose time is over, for so many users at most; how many."""
+        async with self._database.transaction() as connection:
+            return await expiry.end_many(connection, limit)
+
+    async def standing(self) -> ExpiryStanding:
+        """What would end now, by the database's clock."""
+        async with self._database.read() as connection:
+            return await expiry.standing(connection, EXPIRY_SWEEP)
+
+    async def clock(self) -> float:
+        """The database's clock, seconds since 1970."""
+        async with self._database.read() as connection:
+            return await expiry.clock(connection)
+
+    async def looked(self) -> None:
+        """Whose time is over was looked at, up to now."""
+        async with self._database.transaction() as connection:
+            await expiry.looked(connection, EXPIRY_SWEEP)
+
+    async def remind(self, reminder: Reminder) -> int:
+        """Tell those whose moment has come, once; how many."""
+        async with self._database.transaction() as connection:
+            return await expiry.remind(connection, reminder)
 
 
 class NoticePhases:
@@ -652,27 +602,6 @@ def _rejected(purchase_id: UUID, user_id: int) -> NewsDraft:
         user_id=user_id,
         text_id="news-rejected",
         arguments={},
-    )
-
-
-async def _tell_of_delay(connection: Connection, row: CredentialRow) -> None:
-    """Once, at the first failure: the news of a delay does not change with its length."""
-    if row.last_class is None and row.desired is Desired.PRESENT:
-        for purchase_id in await outbox.unfulfilled(connection, row.subscription_id):
-            await outbox.purchase_news(connection, purchase_id)
-
-
-def _of_set_aside(row: CredentialRow, user_id: int, owner: int) -> AlertDraft:
-    return AlertDraft(
-        dedupe_key=f"key-set-aside:{row.uuid}:{row.gen}:{owner}",
-        owner=owner,
-        text_id="alert-key-set-aside",
-        arguments={
-            "user_id": user_id,
-            "key": str(row.uuid)[:8],
-            "node": row.node_id,
-            "wish": row.desired.value,
-        },
     )
 
 

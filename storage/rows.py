@@ -56,6 +56,16 @@ class Desired(StrEnum):
     ABSENT = "absent"
 
 
+class NodeState(StrEnum):
+    """What is done with a node: sold where active, removed from where active or draining."""
+
+    ACTIVE = "active"
+    DRAINING = "draining"
+    FROZEN = "frozen"
+    LOST = "lost"
+    REMOVED = "removed"
+
+
 class Origin(StrEnum):
     """Why a credential was made."""
 
@@ -162,6 +172,8 @@ class CredentialRow:
     quarantined: bool
     created_at: datetime
     origin: Origin = Origin.ACCESS
+    #: One of many wishes that were made at once.
+    bulk: bool = False
 
     @property
     def applied(self) -> bool:
@@ -171,11 +183,74 @@ class CredentialRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeRow:
-    """A node as the database knows it; `epoch` is None until the first contact."""
+    """A node as the database knows it; `epoch` is None until the first contact.
+
+    `writer_seq` is how far our own writing has come by the node's last acknowledgement.
+    """
 
     id: str
-    state: str
+    state: NodeState
     epoch: UUID | None
+    writer_seq: int = 0
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComparisonBasis:
+    """What the database knows of a node before the node is asked; `at` is its clock's moment."""
+
+    node: NodeRow
+    database_id: UUID
+    at: datetime
+    #: The mark of another writer that an operator has accepted.
+    accepted_writer: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WantedRow:
+    """One uuid as the database wants it on its node, as far as comparing needs it."""
+
+    uuid: UUID
+    node_id: str
+    user_id: int
+    desired: Desired
+    gen: int
+    applied_gen: int
+    #: Whether it was confirmed before the node was asked for its list.
+    settled: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReconcileRun:
+    """What a comparison found, and what was done about it."""
+
+    node_id: str
+    outcome: str
+    took_s: float
+    on_node: int
+    wanted: int
+    missing: int = 0
+    orphans: int = 0
+    raised: int = 0
+    removed: int = 0
+    dry_run: bool = False
+    why: str = ""
+    sample: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeOverview:
+    """A node for operators; `users` should be let in there, `waiting` wishes are unconfirmed."""
+
+    id: str
+    state: NodeState
+    reason: str
+    changed_at: datetime
+    changed_by: str
+    users: int
+    waiting: int
+    set_aside: int
+    last_run: ReconcileRun | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,6 +17,8 @@ import typer
 from config.loading import SettingsError
 from config.logging import configure_logging
 from storage.errors import StorageSetupError, StorageUnavailable
+from supervisors.console import expiry as expiry_commands
+from supervisors.console import nodes as node_commands
 from supervisors.console.commands import add_commands
 from supervisors.console.errors import ConsoleError
 from supervisors.demo.errors import DemoError
@@ -148,7 +150,9 @@ def node_init(
     server_name: Annotated[
         str | None, typer.Option(help="The name that clients show; the host of --dest.")
     ] = None,
-    xray: Annotated[str, typer.Option(help="embedded or binary:<path>.")] = "embedded",
+    xray: Annotated[
+        str, typer.Option(help="embedded, binary:<path> or systemd:<unit>.")
+    ] = "embedded",
 ) -> None:
     """Make a node's keys, its settings and the template of Xray's configuration."""
     if sys.stdin.isatty():
@@ -175,6 +179,8 @@ def node_init(
 
 
 add_commands(app)
+node_commands.add_commands(app)
+expiry_commands.add_commands(app)
 
 
 def _run(work: Coroutine[Any, Any, Result]) -> Result:

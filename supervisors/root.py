@@ -5,7 +5,7 @@ root (rest_for_one)
   notifier (one_for_one)       notifier/telegram
   provisioners (one_for_one)   provisioner/<node> ...
   users (one_for_one)          users/00 .. users/15 (dynamic)   user/<telegram id> ...
-  workers (one_for_one)        expiry, payments, poller/<provider> ...
+  workers (one_for_one)        expiry, payments, poller/<provider> ..., reconciler/<node> ...
   door (one_for_one)           inbox, web, intake
 """
 
@@ -18,6 +18,7 @@ from actors.notifier.actor import NOTIFIER
 from actors.payments.poller import POLLER
 from actors.payments.sweep import PAYMENTS
 from actors.provisioner.actor import PROVISIONER, ProvisionerActor
+from actors.reconciler.actor import RECONCILER
 from actors.runtime.actor import AsyncioActor, Surroundings
 from actors.runtime.address import Address, Directory
 from actors.user.actor import USER, UserActor
@@ -72,6 +73,7 @@ class Parts:
     expiry: Callable[[], AsyncioActor]
     payments: Callable[[], AsyncioActor]
     pollers: Mapping[str, Callable[[], AsyncioActor]]
+    reconcilers: Mapping[str, Callable[[], AsyncioActor]]
     web: Callable[[Address], AsyncioActor] | None = None
 
 
@@ -159,6 +161,10 @@ class Tree:
         for provider, start in self.parts.pollers.items():
             child = self._hosted(f"{POLLER}/{provider}", start)
             self.directory.register(POLLER, child.address(self.surroundings.clock), provider)
+            children.append(child)
+        for node_id, start in self.parts.reconcilers.items():
+            child = self._hosted(f"{RECONCILER}/{node_id}", start)
+            self.directory.register(RECONCILER, child.address(self.surroundings.clock), node_id)
             children.append(child)
         return children
 

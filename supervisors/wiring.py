@@ -2,10 +2,11 @@
 
 import random
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 import structlog
 
@@ -13,11 +14,15 @@ from actors.expiry.actor import ExpiryActor
 from actors.notifier.actor import NotifierActor
 from actors.payments.poller import PollerActor
 from actors.payments.sweep import SweepActor
-from actors.provisioner.actor import ProvisionerActor, ProvisionerLimits
+from actors.provisioner.actor import PROVISIONER, ProvisionerActor, ProvisionerLimits
+from actors.provisioner.breaker import BreakerChange, BreakerLimits
 from actors.provisioner.decisions import RetryLimits
+from actors.provisioner.health import NodeHealth
+from actors.reconciler.actor import ReconcilerActor
 from actors.runtime.actor import Surroundings
 from actors.runtime.address import Directory
-from actors.runtime.clock import Clock, LoopClock
+from actors.runtime.clock import Clock, LoopClock, epoch_now
+from actors.runtime.events import Event, EventKind, Observer, observe
 from actors.runtime.messages import Request
 from actors.runtime.replies import Unavailable
 from actors.user import messages as user_messages
@@ -31,6 +36,7 @@ from bot.reports.story import story_line
 from bot.session import make_bot
 from bot.texts import DEFAULT_LANGUAGE, Texts
 from config.keys import MasterKeys, master_keys
+from config.network import is_loopback
 from config.plans import load_plans
 from config.settings import NodeEntry, ProvisionerSection, Settings
 from config.supervision import load_supervision
@@ -41,10 +47,10 @@ from storage.identity import claim_database
 from storage.inbox import PostgresInbox
 from storage.links import LinkCipher
 from storage.migrate import apply_migrations
+from storage.node_phases import NodePhases, ReconcilePhases
 from storage.operations import OperatorRecords
 from storage.phases import (
     ExpiryPhases,
-    NodePhases,
     NoticePhases,
     PaymentPhases,
     PostgresQueries,
@@ -54,6 +60,7 @@ from storage.phases import (
 from supervisors.engine.supervisor import Supervisor
 from supervisors.operators.control import ControlActor
 from supervisors.operators.journal import JOURNAL, Journal, JournalActor
+from supervisors.operators.nodes import NodeOperations
 from supervisors.operators.operations import LiveOperations
 from supervisors.operators.policies import PolicyActor, PolicyBoard
 from supervisors.root import CHARTERS, Parts, Tree
@@ -117,6 +124,10 @@ async def wire(settings: Settings) -> AsyncIterator[Backend]:
         surroundings = Surroundings(clock=clock, weather=(StorageUnavailable,), observer=journal)
         source = random.Random()  # noqa: S311 - spreads retries, guards nothing
         queries, texts = PostgresQueries(database), Texts()
+        clients = {node.id: _client(node, stack) for node in settings.nodes}
+        healths = {
+            node.id: _health(node.id, settings, source, journal, clock) for node in settings.nodes
+        }
         operations = LiveOperations(
             root=lambda: tree.root,
             charters=CHARTERS,
@@ -131,6 +142,13 @@ async def wire(settings: Settings) -> AsyncIterator[Backend]:
             },
             stories=queries.story,
             story_line=lambda row: story_line(row, plans, texts, DEFAULT_LANGUAGE),
+            of_nodes=NodeOperations(
+                directory=directory,
+                phases=ReconcilePhases(database),
+                records=records,
+                healths=healths,
+                clock=clock,
+            ),
         )
         # One for the chat and the ways to pay: who waits for Telegram holds up no other request.
         token = settings.telegram.token.get_secret_value()
@@ -154,7 +172,7 @@ async def wire(settings: Settings) -> AsyncIterator[Backend]:
         )
         stack.push_async_callback(door.close)
         cipher = LinkCipher(keys)
-        notices = NoticePhases(database, cipher)
+        notices, phases = NoticePhases(database, cipher), NodePhases(database, cipher)
         users = UserPhases(database, cipher)
         payments = PaymentPhases(database)
         catalogue = Catalogue(
@@ -170,14 +188,22 @@ async def wire(settings: Settings) -> AsyncIterator[Backend]:
             notifier=lambda: NotifierActor(door.courier(), notices, source),
             provisioners={
                 node.id: _provisioner(
-                    node, _client(node, stack), database, cipher, settings, directory, source
+                    node,
+                    clients[node.id],
+                    phases,
+                    healths[node.id],
+                    settings,
+                    directory,
+                    source,
                 )
                 for node in settings.nodes
             },
             user=lambda user_id: UserActor(user_id, users, catalogue, directory),
             inbox=door.inbox_worker,
             intake=door.intake,
-            expiry=lambda: ExpiryActor(ExpiryPhases(database), directory),
+            expiry=lambda: ExpiryActor(
+                ExpiryPhases(database), directory, lambda: _clocks_elsewhere(settings, clients)
+            ),
             payments=lambda: SweepActor(
                 ways, payments, directory, settings.telegram.admins, source
             ),
@@ -185,6 +211,12 @@ async def wire(settings: Settings) -> AsyncIterator[Backend]:
                 name: _poller(gateway, payments, directory, source)
                 for name, gateway in ways.items()
                 if gateway.terms.lists_charges
+            },
+            reconcilers={
+                node.id: _reconciler(
+                    node, clients[node.id], database, healths[node.id], settings, directory
+                )
+                for node in settings.nodes
             },
             web=door.web,
         )
@@ -220,23 +252,73 @@ def _client(node: NodeEntry, stack: AsyncExitStack) -> NodeClient:
 def _provisioner(
     node: NodeEntry,
     client: NodeClient,
-    database: Database,
-    cipher: LinkCipher,
+    phases: NodePhases,
+    health: NodeHealth,
     settings: Settings,
     directory: Directory,
     source: random.Random,
 ) -> Callable[[], ProvisionerActor]:
-    phases = NodePhases(database, cipher)
     limits = provisioner_limits(settings.provisioner)
     owners = settings.telegram.admins
-    return lambda: ProvisionerActor(node.id, client, phases, limits, directory, source, owners)
+    return lambda: ProvisionerActor(
+        node.id, client, phases, limits, health, directory, source, owners
+    )
+
+
+def _reconciler(
+    node: NodeEntry,
+    client: NodeClient,
+    database: Database,
+    health: NodeHealth,
+    settings: Settings,
+    directory: Directory,
+) -> Callable[[], ReconcilerActor]:
+    phases, owners = ReconcilePhases(database), settings.telegram.admins
+    interval_s = settings.reconciler.interval_s
+    return lambda: ReconcilerActor(
+        node.id, client, phases, health, directory, owners, lambda: interval_s
+    )
+
+
+def _clocks_elsewhere(settings: Settings, clients: Mapping[str, NodeClient]) -> list[float]:
+    """What the clocks of nodes on other machines say, seconds since 1970."""
+    elsewhere = [n.id for n in settings.nodes if not is_loopback(urlsplit(n.url).hostname or "")]
+    ahead = [clients[node_id].clock_ahead_s for node_id in elsewhere]
+    return [epoch_now() + one for one in ahead if one is not None]
+
+
+def _health(
+    node_id: str, settings: Settings, source: random.Random, observer: Observer, clock: Clock
+) -> NodeHealth:
+    """What is known of a node; changes of its breaker are events of its actor's."""
+    limits = breaker_limits(settings)
+
+    def tell(change: BreakerChange) -> None:
+        log.warning("breaker_changed", node=node_id, state=change.after, reason=change.reason)
+        event = Event(
+            kind=EventKind.BREAKER_CHANGED,
+            at=clock.now(),
+            supervisor="provisioners",
+            actor=f"{PROVISIONER}/{node_id}",
+            reason=change.reason,
+            details={"before": change.before, "after": change.after},
+        )
+        observe(observer.event, event)
+
+    return NodeHealth.new(lambda: limits, source.random, tell)
 
 
 def provisioner_limits(section: ProvisionerSection) -> ProvisionerLimits:
     """The settings of node calls as the actor takes them."""
     return ProvisionerLimits(
         attempt_timeout_s=section.attempt_timeout_s,
-        concurrency=section.concurrency,
         scan_interval_s=section.scan_interval_s,
         retry=RetryLimits(base_s=section.retry_base_s, cap_s=section.retry_cap_s),
+    )
+
+
+def breaker_limits(settings: Settings) -> BreakerLimits:
+    """The settings of breakers as they take them."""
+    return BreakerLimits(
+        **settings.breaker.model_dump(), concurrency=settings.provisioner.concurrency
     )

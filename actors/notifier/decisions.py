@@ -124,10 +124,21 @@ def _still_so(news: PersonalNews) -> bool:
             return status in {SubscriptionStatus.NONE, SubscriptionStatus.EXPIRED}
         case "news-suspended":
             return suspended
+        case "news-ends-in-3-days" | "news-ends-tomorrow" | "news-ends-soon":
+            return status is SubscriptionStatus.ACTIVE and _unchanged(news)
+        case "news-missed":
+            return status is SubscriptionStatus.EXPIRED and _unchanged(news)
         case "news-restored":
             return not suspended
         case _:
             return True
+
+
+def _unchanged(news: PersonalNews) -> bool:
+    """Whether the time is still the one that the news are about."""
+    return (
+        news.subscription is not None and news.arguments.get("version") == news.subscription.version
+    )
 
 
 def _has_alert(rows: Sequence[OutboxRow]) -> bool:

@@ -1,8 +1,10 @@
 """Pure: what a node's refusal or silence means for the wish that was sent."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+from actors.provisioner.breaker import Verdict
 from config.events import LegacyEvent
 from storage.rows import CredentialRow, Desired, Origin
 from xray_api.client.errors import (
@@ -71,6 +73,18 @@ class SetAside:
     error_class: str
 
 
+#: What a class of failure says of the node. One wish that is wrong says nothing of it.
+VERDICTS: Mapping[Fault, Verdict] = {
+    Fault.INFRA: Verdict.FAILURE,
+    Fault.PROTOCOL: Verdict.FAILURE,
+    Fault.TLS: Verdict.TLS,
+    Fault.THROTTLE: Verdict.THROTTLED,
+    Fault.AUTH: Verdict.NEUTRAL,
+    Fault.BUG: Verdict.NEUTRAL,
+    Fault.STALE: Verdict.SUCCESS,
+    Fault.EPOCH: Verdict.SUCCESS,
+}
+
 Failure = Retry | Overtaken | NodeKnowsMore | LearnEpoch | SetAside
 
 
@@ -102,6 +116,35 @@ def decide_failure(
     if error.fault is Fault.BUG:
         return SetAside(error_class=error.fault)
     return Retry(after_s=_wait(error, attempts, limits, jitter), error_class=error.fault)
+
+
+def verdict_of(error: NodeCallError) -> Verdict:
+    """What a failed call says of its node."""
+    return VERDICTS[error.fault]
+
+
+def choose(
+    adds: Sequence[CredentialRow], removals: Sequence[CredentialRow], free: int
+) -> list[CredentialRow]:
+    """Which of the wishes that are due go first, of so many at a time.
+
+    Wishes of single people go before those that were made in bulk; among equals half of the
+    places are kept for adds, because somebody paid and waits.
+
+    Args:
+        adds: wishes to let somebody in, those of single people first, then longest waiting first.
+        removals: wishes to shut somebody out, in the same order.
+        free: how many may go.
+    """
+    chosen: list[CredentialRow] = []
+    for bulk in (False, True):
+        coming = [row for row in adds if row.bulk is bulk]
+        going = [row for row in removals if row.bulk is bulk]
+        left = free - len(chosen)
+        kept_for_adds = min(len(coming), (left + 1) // 2)
+        first = going[: left - kept_for_adds]
+        chosen += [*first, *coming[: left - len(first)]]
+    return chosen
 
 
 def decide_consequence(row: CredentialRow, attempts: int, decision: Failure) -> LegacyEvent | None:

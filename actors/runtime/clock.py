@@ -46,6 +46,11 @@ class LoopClock:
         await asyncio.sleep(delay_s)  # noqa: TID251 - the one place that really waits
 
 
+def steady_now() -> float:
+    """Seconds by a clock that nobody can set and that counts while the machine sleeps."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
 def epoch_now() -> float:
     """Seconds since 1970, to judge how old a stranger's message is; entitlement never asks it."""
     return time.time()  # noqa: TID251 - the one place that reads it

@@ -27,6 +27,16 @@ class EventKind(StrEnum):
     RESTARTED_BY_HAND = "restarted_by_hand"
     POLICY_CHANGED = "policy_changed"
     LOOP_BLOCKED = "loop_blocked"
+    BREAKER_CHANGED = "breaker_changed"
+    NODE_AWAY = "node_away"
+    NODE_BACK = "node_back"
+    NODE_KEY_REFUSED = "node_key_refused"
+    NODE_KEY_TAKEN = "node_key_taken"
+    NODE_CERTIFICATE = "node_certificate"
+    NODE_ANSWERS_WRONG = "node_answers_wrong"
+    NODE_FROZEN = "node_frozen"
+    EXPIRY_HELD = "expiry_held"
+    EXPIRY_GOES_ON = "expiry_goes_on"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

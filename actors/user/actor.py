@@ -20,6 +20,7 @@ from actors.user.decisions.access import (
     decide_expiry,
     decide_grant,
     decide_reissue,
+    decide_repair,
     decide_standing,
     decide_trial,
 )
@@ -35,6 +36,7 @@ from actors.user.decisions.orders import OpenNew, ShowAgain, decide_open, invoic
 from actors.user.decisions.standing import decide_link, decide_status
 from actors.user.messages import (
     AccessExpired,
+    AccessRepaired,
     CancelOrder,
     ChangeStanding,
     ChooseLanguage,
@@ -57,6 +59,7 @@ from actors.user.messages import (
     NoteRefund,
     NotExpired,
     NotHeld,
+    NothingToRepair,
     NotSoldToUser,
     OpenPurchase,
     OpenPurchaseOutcome,
@@ -76,6 +79,7 @@ from actors.user.messages import (
     ReissueStarted,
     ReissueTooOften,
     ReissueUnderWay,
+    RepairAccess,
     ShowLink,
     ShowLinkOutcome,
     StandingOutcome,
@@ -438,6 +442,15 @@ class UserActor(AsyncioActor):
             log.info("access_expired", user_id=self.user_id)
             return AccessExpired()
         return NotExpired()
+
+    async def on_repair_access(self, message: RepairAccess) -> AccessRepaired | NothingToRepair:
+        """Let a key in again that its node lost."""
+
+        def decide(record: UserRecord) -> AccessChange | NothingToRepair:
+            return decide_repair(record, message.uuid, message.gen)
+
+        outcome = await self._change(decide)
+        return AccessRepaired() if isinstance(outcome, AccessChange) else NothingToRepair()
 
     # What all of these share
 

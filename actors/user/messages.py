@@ -350,6 +350,25 @@ class GrantAccess(Request[GrantOutcome]):
     reason: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessRepaired:
+    """The same key is wished for again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NothingToRepair:
+    """The key is not to be let in any more, or is on its way."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RepairAccess(Request[AccessRepaired | NothingToRepair]):
+    """A node lost a key that it had confirmed at this generation."""
+
+    operation_id: str
+    uuid: UUID
+    gen: int
+
+
 class Standing(StrEnum):
     """What an owner makes of a user's access."""
 

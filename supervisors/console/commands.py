@@ -144,7 +144,7 @@ def policy_show(
     as_json: Json = False,
 ) -> None:
     """Show every value, what it may be, and what was changed."""
-    answer = _ask(context, lambda control: control.look("/policy"))
+    answer = ask(context, lambda control: control.look("/policy"))
     policies = [one for one in listed(Tunable, answer, "policies") if one.key.startswith(prefix)]
     if not policies:
         raise ConsoleError(f"no policy's name begins with {prefix}; see: tollgate policy")
@@ -178,7 +178,7 @@ def policy_set(
         revert_after_s = None if revert is None else parse_span(revert)
     except TuningError as error:
         raise typer.BadParameter(str(error), param_hint="--for") from None
-    answer = _ask(
+    answer = ask(
         context,
         lambda control: control.change(
             "/policy",
@@ -190,9 +190,9 @@ def policy_set(
         ),
     )
     if dry_run:
-        _show(answer, as_json, lambda: forecast_lines(parsed(Forecast, answer)))
+        show(answer, as_json, lambda: forecast_lines(parsed(Forecast, answer)))
     else:
-        _show(answer, as_json, lambda: change_lines(parsed(SettingChangeRow, answer)))
+        show(answer, as_json, lambda: change_lines(parsed(SettingChangeRow, answer)))
 
 
 @policy_app.command("undo")
@@ -208,16 +208,16 @@ def policy_undo(
     as_json: Json = False,
 ) -> None:
     """Take a change back."""
-    answer = _ask(context, lambda control: control.change("/policy/undo", id=change, reason=reason))
-    _show(answer, as_json, lambda: change_lines(parsed(SettingChangeRow, answer)))
+    answer = ask(context, lambda control: control.change("/policy/undo", id=change, reason=reason))
+    show(answer, as_json, lambda: change_lines(parsed(SettingChangeRow, answer)))
 
 
 @policy_app.command("history")
 def policy_history(context: typer.Context, limit: Limit = 20, as_json: Json = False) -> None:
     """Show who changed what, when and why; newest first."""
-    answer = _ask(context, lambda control: control.look("/policy/history", limit=limit))
+    answer = ask(context, lambda control: control.look("/policy/history", limit=limit))
     changes = listed(SettingChangeRow, answer, "changes")
-    _show(answer, as_json, lambda: history_lines(changes, width=screen.columns()))
+    show(answer, as_json, lambda: history_lines(changes, width=screen.columns()))
 
 
 @actor_app.command("show")
@@ -231,7 +231,7 @@ def actor_show(context: typer.Context, name: Name, as_json: Json = False) -> Non
         except BackendOutage:  # events are in the database; the actor itself is not
             return details, None
 
-    answer, happened = _ask(context, look)
+    answer, happened = ask(context, look)
     details = parsed(ActorDetails, answer)
     rows = None if happened is None else listed(EventRow, happened, "events")
     if as_json:
@@ -273,16 +273,16 @@ def actor_restart(
 @letters_app.command("list")
 def letters_list(context: typer.Context, limit: Limit = 50, as_json: Json = False) -> None:
     """Show the messages that wait for a decision, newest first."""
-    answer = _ask(context, lambda control: control.look("/dead-letters", limit=limit))
+    answer = ask(context, lambda control: control.look("/dead-letters", limit=limit))
     letters = listed(DeadLetterRow, answer, "dead_letters")
-    _show(answer, as_json, lambda: letter_lines(letters, width=screen.columns()))
+    show(answer, as_json, lambda: letter_lines(letters, width=screen.columns()))
 
 
 @letters_app.command("show")
 def letters_show(context: typer.Context, letter: Letter, as_json: Json = False) -> None:
     """Show one of them whole, with what went wrong."""
-    answer = _ask(context, lambda control: control.look(f"/dead-letters/{letter}"))
-    _show(answer, as_json, lambda: letter_details(parsed(DeadLetterRow, answer)))
+    answer = ask(context, lambda control: control.look(f"/dead-letters/{letter}"))
+    show(answer, as_json, lambda: letter_details(parsed(DeadLetterRow, answer)))
 
 
 @letters_app.command("retry")
@@ -311,9 +311,9 @@ def events(
 ) -> None:
     """Show what happened in the tree, newest first."""
     query = {} if actor is None else {"actor": actor}
-    answer = _ask(context, lambda control: control.look("/events", limit=limit, **query))
+    answer = ask(context, lambda control: control.look("/events", limit=limit, **query))
     rows = listed(EventRow, answer, "events")
-    _show(answer, as_json, lambda: event_lines(rows, width=screen.columns()))
+    show(answer, as_json, lambda: event_lines(rows, width=screen.columns()))
 
 
 def why(
@@ -323,17 +323,17 @@ def why(
     as_json: Json = False,
 ) -> None:
     """Tell the story of one user in order: orders, payments, access, keys, messages."""
-    answer = _ask(context, lambda control: control.look("/why", user=user, limit=limit))
+    answer = ask(context, lambda control: control.look("/why", user=user, limit=limit))
     story = listed(Moment, answer, "story")
     left_out = answer.get("left_out", 0)
-    _show(answer, as_json, lambda: story_lines(user, story, left_out, width=screen.columns()))
+    show(answer, as_json, lambda: story_lines(user, story, left_out, width=screen.columns()))
 
 
 def acts(context: typer.Context, limit: Limit = 50, as_json: Json = False) -> None:
     """Show what operators did, newest first."""
-    answer = _ask(context, lambda control: control.look("/acts", limit=limit))
+    answer = ask(context, lambda control: control.look("/acts", limit=limit))
     rows = listed(AdminActionRow, answer, "acts")
-    _show(answer, as_json, lambda: act_lines(rows, width=screen.columns()))
+    show(answer, as_json, lambda: act_lines(rows, width=screen.columns()))
 
 
 def _act(
@@ -345,7 +345,7 @@ def _act(
     at_once: bool = False,
     as_json: bool,
 ) -> None:
-    answer = _ask(
+    answer = ask(
         context,
         lambda control: control.change(
             "/actor", name=name, action=action, reason=reason, at_once=at_once
@@ -356,15 +356,15 @@ def _act(
         "resume": f"{name} takes messages again.",
         "restart": f"{name} starts anew" + ("." if at_once else ", after its message in hand."),
     }
-    _show(answer, as_json, lambda: [done[action]])
+    show(answer, as_json, lambda: [done[action]])
 
 
 def _decide(
     context: typer.Context, letter: int, action: str, reason: str, *, as_json: bool
 ) -> None:
     path = f"/dead-letters/{letter}"
-    answer = _ask(context, lambda control: control.change(path, action=action, reason=reason))
-    _show(answer, as_json, lambda: [f"Dead letter {letter}: {_outcome(answer)}"])
+    answer = ask(context, lambda control: control.change(path, action=action, reason=reason))
+    show(answer, as_json, lambda: [f"Dead letter {letter}: {_outcome(answer)}"])
 
 
 def _outcome(answer: Any) -> str:
@@ -374,23 +374,30 @@ def _outcome(answer: Any) -> str:
     return clean(outcome)
 
 
-def _control(context: typer.Context) -> "Control":
+def _control(context: typer.Context, timeout_s: float | None = None) -> "Control":
     # Here, since aiohttp takes longer to import than all the rest of the command.
     from config.settings import load_data_dir  # noqa: PLC0415
-    from supervisors.console.client import Control  # noqa: PLC0415
+    from supervisors.console.client import TIMEOUT_S, Control  # noqa: PLC0415
 
     config: Path | None = context.obj
-    return Control(load_data_dir(config))
+    return Control(load_data_dir(config), timeout_s=timeout_s or TIMEOUT_S)
 
 
-def _ask(context: typer.Context, question: Callable[["Control"], Awaitable[Any]]) -> Any:
+def ask(
+    context: typer.Context,
+    question: Callable[["Control"], Awaitable[Any]],
+    timeout_s: float | None = None,
+) -> Any:
+    """Put a question to the running back-end; `timeout_s` where an answer may take longer."""
+
     async def asked() -> Any:
-        return await question(_control(context))
+        return await question(_control(context, timeout_s))
 
     return asyncio.run(asked())
 
 
-def _show(answer: Any, as_json: bool, lines: Callable[[], list[str]]) -> None:
+def show(answer: Any, as_json: bool, lines: Callable[[], list[str]]) -> None:
+    """Write an answer, for programs or for people."""
     if as_json:
         _show_json(answer)
     else:

@@ -83,6 +83,28 @@ class LetterWish(Wish):
     action: str = Field(pattern="^(retry|drop)$")
 
 
+class NodeWish(Wish):
+    """Do something about a node; `removals` is how many users may go."""
+
+    node: str = Field(max_length=40)
+    removals: int = Field(default=0, ge=0, le=10_000_000)
+
+
+class BreakerWish(Wish):
+    """Keep a breaker open or closed, for so many seconds or until it is released."""
+
+    node: str = Field(max_length=40)
+    order: str = Field(pattern="^(isolate|close|release)$")
+    for_s: float | None = Field(default=None, gt=0)
+
+
+class ReconcileWish(Wish):
+    """Compare one node, or all."""
+
+    node: str | None = Field(default=None, max_length=40)
+    dry_run: bool = False
+
+
 class ControlActor(AsyncioActor):
     """Serves the control socket as long as it lives."""
 
@@ -142,7 +164,7 @@ def listen_on(data_dir: Path) -> socket.socket:
 def control_app(operations: LiveOperations) -> web.Application:
     """The application behind the socket."""
     app = web.Application(middlewares=[_refusals], client_max_size=LARGEST_BODY)
-    routes = _Routes(operations)
+    routes, nodes = _Routes(operations), _NodeRoutes(operations)
     app.add_routes(
         [
             web.get("/tree", routes.tree),
@@ -155,6 +177,13 @@ def control_app(operations: LiveOperations) -> web.Application:
             web.get("/events", routes.events),
             web.get("/why", routes.why),
             web.get("/acts", routes.acts),
+            web.get("/nodes", nodes.list),
+            web.post("/nodes/{action:freeze|unfreeze|adopt|confirm}", nodes.act),
+            web.get("/breakers", nodes.breakers),
+            web.post("/breakers", nodes.order),
+            web.post("/reconcile", nodes.reconcile),
+            web.get("/expiry", routes.expiry),
+            web.post("/expiry/confirm", routes.trust_clocks),
             web.get("/dead-letters", routes.letters),
             web.get(r"/dead-letters/{id:\d{1,18}}", routes.letter),
             web.post(r"/dead-letters/{id:\d{1,18}}", routes.decide),
@@ -255,6 +284,14 @@ class _Routes:
         acts = [{**asdict(act), "details": redact(None, "", dict(act.details))} for act in found]
         return _json({"acts": acts})
 
+    async def expiry(self, _: web.Request) -> web.Response:
+        return _json(await self.operations.expiry())
+
+    async def trust_clocks(self, request: web.Request) -> web.Response:
+        wish = await _body(request, Wish)
+        await self.operations.trust_clocks(operator_of(request), wish.reason)
+        return _json({"outcome": "access ends again, by the database's clock"})
+
     async def letters(self, request: web.Request) -> web.Response:
         limit = _number(request, "limit", 50, 1_000)
         return _json({"dead_letters": await self.operations.dead_letters(limit)})
@@ -271,6 +308,50 @@ class _Routes:
             await self.operations.drop_dead_letter(_id(request), who, wish.reason)
             outcome = "dropped"
         return _json({"outcome": outcome})
+
+
+class _NodeRoutes:
+    """The same, about nodes."""
+
+    def __init__(self, operations: LiveOperations) -> None:
+        self.operations = operations
+
+    async def list(self, _: web.Request) -> web.Response:
+        return _json({"nodes": await self.operations.nodes.nodes()})
+
+    async def act(self, request: web.Request) -> web.Response:
+        wish = await _body(request, NodeWish)
+        nodes, who = self.operations.nodes, operator_of(request)
+        outcome = f"{wish.node} is worked with again"
+        match request.match_info["action"]:
+            case "freeze":
+                await nodes.freeze(wish.node, who, wish.reason)
+                outcome = f"{wish.node} is frozen: nobody is removed from it"
+            case "unfreeze":
+                await nodes.unfreeze(wish.node, who, wish.reason)
+            case "adopt":
+                adopted = await nodes.unfreeze(wish.node, who, wish.reason, adopt=True)
+                outcome += f"; {adopted} of its users stay whom the database does not know"
+            case _:
+                run = await nodes.confirm(wish.node, wish.removals, who, wish.reason)
+                outcome += f"; {run.removed} users without a right were removed"
+        return _json({"outcome": outcome})
+
+    async def breakers(self, _: web.Request) -> web.Response:
+        return _json({"breakers": self.operations.nodes.breakers()})
+
+    async def order(self, request: web.Request) -> web.Response:
+        wish = await _body(request, BreakerWish)
+        who = operator_of(request)
+        view = await self.operations.nodes.order(
+            wish.node, wish.order, wish.for_s, who, wish.reason
+        )
+        return _json({"breakers": [view]})
+
+    async def reconcile(self, request: web.Request) -> web.Response:
+        wish = await _body(request, ReconcileWish)
+        runs = await self.operations.nodes.reconcile(wish.node, dry_run=wish.dry_run)
+        return _json({"runs": runs})
 
 
 def operator_of(request: web.Request) -> str:

@@ -49,6 +49,12 @@ ALERTS: Mapping[EventKind, tuple[str, tuple[str, ...]]] = {
     EventKind.QUARANTINED: ("alert-set-aside", ("message", "attempts")),
     EventKind.POLICY_CHANGED: ("alert-policy-reverted", ("key", "old", "new")),
     EventKind.LOOP_BLOCKED: ("alert-loop-blocked", ("for_s",)),
+    EventKind.NODE_AWAY: ("alert-node-away", ("node", "away_s")),
+    EventKind.NODE_BACK: ("alert-node-back", ("node", "away_s")),
+    EventKind.NODE_KEY_REFUSED: ("alert-node-key", ("node",)),
+    EventKind.NODE_CERTIFICATE: ("alert-node-certificate", ("node",)),
+    EventKind.EXPIRY_HELD: ("alert-expiry-held", ("why",)),
+    EventKind.NODE_ANSWERS_WRONG: ("alert-node-answers-wrong", ("node",)),
 }
 #: Everybody waits while the loop is blocked; for so long, people notice. Seconds.
 ALARMING_BLOCKAGE_S = 1.0

@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from actors.expiry.actor import EXPIRY
+from actors.expiry.messages import ExpiryShown, ShowExpiry, TrustClocks
 from actors.runtime.actor import AsyncioActor
 from actors.runtime.address import Directory
 from actors.runtime.events import DeadLetter, Event, EventKind, Observer
@@ -37,6 +39,7 @@ from supervisors.engine.policy import Exceeded, Scope
 from supervisors.engine.snapshot import SHOWN, details_of, find, view_of
 from supervisors.operators.forecast import too_many
 from supervisors.operators.journal import message_of
+from supervisors.operators.nodes import NodeOperations
 from supervisors.operators.policies import (
     POLICIES,
     PolicyBoard,
@@ -95,6 +98,19 @@ class LiveOperations:
     stories: Callable[[int], Awaitable[list[StoryRow]]] = _no_stories
     #: One moment of it in words that need no knowledge of the code.
     story_line: Callable[[StoryRow], str] = plain_line
+    #: Looks at nodes and steers them; a back-end of tests may have none.
+    of_nodes: NodeOperations | None = None
+
+    @property
+    def nodes(self) -> NodeOperations:
+        """What can be seen and done about nodes.
+
+        Raises:
+            OperationRefused: this back-end has none.
+        """
+        if self.of_nodes is None:
+            raise OperationRefused("this back-end has no nodes to look at")
+        return self.of_nodes
 
     def tree(self, shown: int = SHOWN) -> ActorView:
         """See `Operations`."""
@@ -228,6 +244,20 @@ class LiveOperations:
     async def acts(self, limit: int) -> list[AdminActionRow]:
         """What operators did, newest first."""
         return await self.records.actions(limit)
+
+    async def expiry(self) -> ExpiryShown:
+        """How the end of access stands."""
+        return await self.directory.find(EXPIRY).ask(ShowExpiry())
+
+    async def trust_clocks(self, who: str, reason: str) -> None:
+        """It is as late as the database's clock says: access ends again.
+
+        Raises:
+            OperationRefused: nothing is held.
+        """
+        await self._note(who, "expiry_confirm", EXPIRY, reason)
+        if not await self.directory.find(EXPIRY).ask(TrustClocks(who=who)):
+            raise OperationRefused("nothing is held: access ends as it should")
 
     async def dead_letters(self, limit: int) -> list[DeadLetterRow]:
         """See `Operations`."""

@@ -17,9 +17,9 @@ from config.plans import Plan, Plans, Title
 from config.providers import Terms
 from storage.database import Database
 from storage.links import LinkCipher
+from storage.node_phases import NodePhases
 from storage.phases import (
     ExpiryPhases,
-    NodePhases,
     NoticePhases,
     PaymentPhases,
     PostgresQueries,
@@ -67,7 +67,11 @@ MOMENTS = {
     "payments": ("received_at", "settled_at", "refunded_at"),
     "subscriptions": ("expires_at", "created_at"),
     "ledger": ("expires_before", "expires_after", "at"),
-    "credentials": ("first_applied_at", "next_at", "quarantined_at", "created_at"),
+    "credentials": ("first_applied_at", "applied_at", "next_at", "quarantined_at", "created_at"),
+    "watermarks": ("upto",),
+    "nodes": ("changed_at",),
+    "reconcile_runs": ("at",),
+    "adopted_users": ("at",),
     "outbox": ("next_at", "created_at", "sent_at"),
     "history": ("at",),
     "admin_actions": ("at",),

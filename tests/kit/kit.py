@@ -44,6 +44,7 @@ def parts(**changes: Any) -> Parts:
     puppets: dict[str, Any] = {
         "provisioners": {"n1": Puppet},
         "pollers": {"stars": Puppet},
+        "reconcilers": {},
         "user": lambda _: Puppet(),
         "intake": lambda _: Puppet(),
     }

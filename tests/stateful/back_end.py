@@ -29,9 +29,11 @@ from config.plans import Limits, Plan, Plans, Title, Trial
 from config.providers import RefundWay, Terms
 from storage.errors import StorageUnavailable
 from storage.links import LinkCipher
-from storage.phases import ExpiryPhases, NodePhases, PaymentPhases, UserPhases, announce_nodes
+from storage.node_phases import NodePhases
+from storage.phases import ExpiryPhases, PaymentPhases, UserPhases, announce_nodes
 from tests.clock import ManualClock
 from tests.integration.database_fixtures import Rows
+from tests.patience import ONE, patient_health
 from tests.stateful.points import PointedDatabase, Points, Side
 from tests.stateful.world import ScriptedGateway, ScriptedNode
 
@@ -82,10 +84,8 @@ TERMS = {
     ),
 }
 CATALOGUE = Catalogue(plans=PLANS, nodes=NODES, terms=TERMS, owners=OWNERS)
-#: One call at a time, so that the order of calls is the order of rows.
 LIMITS = ProvisionerLimits(
     attempt_timeout_s=60.0,
-    concurrency=1,
     scan_interval_s=1.0,
     retry=RetryLimits(base_s=0.01, cap_s=0.05),
 )
@@ -159,7 +159,9 @@ class Life:
         source = random.Random(7)  # noqa: S311 - the same in every run
         for node_id, node in stage.nodes.items():
             phases = NodePhases(database, stage.cipher)
-            actor = ProvisionerActor(node_id, node, phases, LIMITS, directory, source)
+            actor = ProvisionerActor(
+                node_id, node, phases, LIMITS, patient_health(ONE), directory, source
+            )
             address = self._enter(f"{PROVISIONER}/{node_id}", actor)
             directory.register(PROVISIONER, self._hard_of_hearing(address), node_id)
         payments = PaymentPhases(database)

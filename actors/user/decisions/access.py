@@ -1,6 +1,7 @@
 """Pure: access that no money changes: trial, grant, new link, pause, ban, and its end."""
 
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from actors.user.decisions.catalogue import Catalogue, Fresh, first_of
 from actors.user.decisions.keys import choose_node, let_in, move, shut_out
@@ -27,6 +28,7 @@ from actors.user.messages import (
     GrantAccess,
     NoAccess,
     NotExpired,
+    NothingToRepair,
     NotSoldToUser,
     PlanNotSold,
     Reissue,
@@ -81,6 +83,15 @@ def decide_expiry(record: UserRecord) -> AccessChange | NotExpired:
         wishes=shut_out(record),
         news=(_news(before.user_id, f"expired:{key}", "news-expired"),),
     )
+
+
+def decide_repair(record: UserRecord, uuid: UUID, gen: int) -> AccessChange | NothingToRepair:
+    """Let the same key in again that a node lost, if that is still what should be."""
+    lost = next((c for c in present(record) if c.uuid == uuid), None)
+    if record.user is None or lost is None or not lost.applied or lost.gen != gen:
+        return NothingToRepair()
+    wish = RaisedCredential(uuid=uuid, node_id=lost.node_id)
+    return AccessChange(user_id=record.user.tg_id, before=record.subscription, wishes=(wish,))
 
 
 def decide_trial(

@@ -17,6 +17,21 @@ alert-set-aside =
     ⚠️ <b>{ $actor }</b>: { $message } was set aside after { $attempts } attempts. It waits for your decision: /dl
 alert-loop-blocked = 🚨 The program stood still for { $for_s } s in <b>{ $actor }</b>. The log shows where.
 alert-policy-reverted = ↩ { $key }: { $old } → { $new }. The time of the change is over.
+alert-node-away = 🚨 Node { $node } has not answered for { $away_s } s. Nothing is lost: what waits for it goes as soon as it is back.
+alert-node-back = ✅ Node { $node } is back after { $away_s } s. What waited is on its way.
+alert-node-key = 🚨 Node { $node } takes none of our keys. Nothing is sent until it does; mend api_keys in the settings, or the node's.
+alert-node-certificate = 🚨 The certificate of node { $node } is refused: it has run out, or is for another name.
+alert-node-answers-wrong = 🚨 Node { $node } answered for another user than was asked. The answer was thrown away. Look at what stands in front of it.
+alert-node-frozen =
+    🧊 Node { $node } is frozen: { $reason }.
+
+    Nobody is removed from it until you decide; new access works. Was the database or the node restored from a backup?
+
+    <code>/nodes { $node }</code>
+alert-expiry-held =
+    🕰 Nobody's access ends for now: { $why }.
+
+    Look at the clocks. If it is that late: <code>tollgate expiry confirm</code>
 # An alert of another release
 alert-other =
     ⚠️ { $what }

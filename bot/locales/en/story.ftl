@@ -61,6 +61,10 @@ story-notice = { $event ->
     [purchase] the state of an order
     [link] the link
     [news-expired] access has ended
+    [news-ends-in-3-days] the time ends in three days
+    [news-ends-tomorrow] the time ends in a day
+    [news-ends-soon] the time ends in three hours
+    [news-missed] access ended a day ago
     [news-refunded] money went back
     [news-rejected] no money was found
     [news-granted] time was given

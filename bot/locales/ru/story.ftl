@@ -61,6 +61,10 @@ story-notice = { $event ->
     [purchase] состояние заказа
     [link] ссылка
     [news-expired] доступ закончился
+    [news-ends-in-3-days] срок кончается через три дня
+    [news-ends-tomorrow] срок кончается через день
+    [news-ends-soon] срок кончается через три часа
+    [news-missed] доступ закончился день назад
     [news-refunded] деньги возвращены
     [news-rejected] деньги не найдены
     [news-granted] подарено время

@@ -46,10 +46,12 @@ from actors.user.messages import (
 )
 from storage.database import SESSION, _prepare
 from storage.links import LinkCipher
-from storage.phases import NodePhases, UserPhases
+from storage.node_phases import NodePhases
+from storage.phases import UserPhases
 from tests.integration.database_fixtures import Rows
 from tests.integration.shop import pass_time
 from tests.invariants import assert_invariants
+from tests.patience import patient_health
 from tests.stateful.back_end import CATALOGUE, DAY_S, LIMITS, Stage
 from tests.stateful.points import PointedDatabase, Points, Side
 
@@ -406,7 +408,9 @@ async def test_expiry_during_an_add_ends_without_access_at_every_interleaving(
         phases = NodePhases(lane.database, stage.cipher)
         life, node = stage.life, stage.nodes[NODE]
         source = random.Random(7)  # noqa: S311 - the same in every run
-        actor = ProvisionerActor(NODE, node, phases, LIMITS, life.directory, source)
+        actor = ProvisionerActor(
+            NODE, node, phases, LIMITS, patient_health(), life.directory, source
+        )
         actor._epoch = node.epoch  # the first visit has no news
         before = life.clock.sleeping
         lane.enter(actor)

@@ -17,7 +17,7 @@ from actors.user.messages import (
 from storage.database import Database
 from storage.errors import CallInTransaction, StorageUnavailable
 from storage.links import LinkCipher
-from storage.phases import NodePhases
+from storage.node_phases import NodePhases
 from tests.integration.actors.world import World, charge, running
 from tests.integration.database_fixtures import Rows
 from tests.integration.node_fixtures import eventually
@@ -165,7 +165,7 @@ async def test_an_outage_at_any_step_of_a_payment_is_weather(world: World, step:
 
 
 @pytest.mark.parametrize(
-    "step", ["due", "begin", "database_id", "record_outcome", "learn_epoch", "resume"]
+    "step", ["due", "begin", "database_id", "record_outcome", "learn_epoch", "resume", "hasten"]
 )
 async def test_an_outage_at_any_step_of_provisioning_heals_by_itself(
     database: Database, rows: Rows, cipher: LinkCipher, step: str, monkeypatch: pytest.MonkeyPatch
@@ -173,8 +173,8 @@ async def test_an_outage_at_any_step_of_provisioning_heals_by_itself(
     """Each step once without its answer: what was committed is not undone, and not doubled."""
     real, failed = getattr(NodePhases, step), asyncio.Event()
 
-    async def unknown(self: NodePhases, *args: Any) -> Any:
-        answer = await real(self, *args)
+    async def unknown(self: NodePhases, *args: Any, **options: Any) -> Any:
+        answer = await real(self, *args, **options)
         if not failed.is_set():
             failed.set()
             raise StorageUnavailable("the answer was lost")
@@ -271,6 +271,7 @@ async def test_no_node_and_nobody_is_called_while_a_connection_is_held(world: Wo
 
 async def test_no_transaction_is_open_while_the_node_is_asked(world: World) -> None:
     await world.meet_node()
+    world.trust_node()
     world.node.hold_calls()
     for user_id in range(1, 9):
         await world.buy(user_id)
@@ -298,6 +299,11 @@ async def test_a_back_end_that_was_taken_over_changes_nothing_any_more(
     """Its successor finishes what it began."""
     world.node.refuse_connections()
     await world.buy(BUYER)
+
+    async def all_is_told() -> bool:
+        return Progress.DELAYED in world.courier.progress(BUYER)
+
+    await world.until(all_is_told)
     order = await world.order(5)
     successor = await Database.connect(database_url)
     await successor.take_over(UUID(int=1))

@@ -6,7 +6,7 @@ import pytest
 
 from actors.notifier.ports import Progress
 from actors.user.messages import LinkShown, ShowLink
-from storage.phases import NodePhases
+from storage.node_phases import NodePhases
 from storage.rows import CredentialRow
 from tests.integration.actors.world import OWNERS, World
 from tests.integration.node_fixtures import eventually
@@ -17,7 +17,6 @@ from xray_api.client.errors import (
     NodeProtocolError,
     NodeRejected,
     NodeTlsError,
-    NodeUnauthorized,
     NodeUnavailable,
     OutcomeUnknown,
     StaleGeneration,
@@ -79,7 +78,6 @@ async def test_a_node_that_is_away_costs_time_and_nothing_else(world: World) -> 
         (NodeUnavailable("status 503", retry_after=5.0), "infra"),
         (NodeBusy("status 429", retry_after=5.0), "throttle"),
         (NodeTlsError("certificate"), "tls"),
-        (NodeUnauthorized("status 401"), "auth"),
         (NodeProtocolError("not JSON"), "protocol"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
@@ -298,6 +296,7 @@ async def test_more_work_than_calls_at_a_time_is_done_all_the_same(world: World)
 
 async def test_no_more_calls_than_allowed_are_under_way(world: World) -> None:
     await world.meet_node()
+    world.trust_node()
     world.node.hold_calls()
     for user_id in range(1, 21):
         await world.buy(user_id)

@@ -31,7 +31,11 @@ from actors.payments.poller import POLLER, PollerActor, PollerPace
 from actors.payments.ports import Charge
 from actors.payments.sweep import PAYMENTS, SweepActor
 from actors.provisioner.actor import ProvisionerActor, ProvisionerLimits
+from actors.provisioner.breaker import Verdict
 from actors.provisioner.decisions import RetryLimits
+from actors.provisioner.health import NodeHealth
+from actors.reconciler.actor import RECONCILER, ReconcilerActor
+from actors.reconciler.messages import Reconcile
 from actors.runtime.actor import AsyncioActor, Surroundings
 from actors.runtime.address import Directory
 from actors.runtime.clock import LoopClock, Timer
@@ -63,14 +67,9 @@ from config.supervision import SupervisionPolicies
 from storage.database import Database, refuse_in_transaction
 from storage.errors import StorageUnavailable
 from storage.links import LinkCipher
-from storage.phases import (
-    ExpiryPhases,
-    NodePhases,
-    NoticePhases,
-    PaymentPhases,
-    UserPhases,
-    announce_nodes,
-)
+from storage.node_phases import NodePhases, ReconcilePhases
+from storage.phases import ExpiryPhases, NoticePhases, PaymentPhases, UserPhases, announce_nodes
+from storage.rows import ReconcileRun
 from supervisors.engine.patrol import supervisors
 from supervisors.engine.snapshot import find
 from supervisors.engine.supervisor import Supervisor
@@ -81,6 +80,7 @@ from tests.integration.database_fixtures import Rows
 from tests.integration.node_fixtures import eventually
 from tests.integration.shop import MONTH_S, NODE
 from tests.invariants import assert_invariants
+from tests.patience import patient_health
 from xray_api.client.fake import Call, FakeNodeClient
 
 Reply = TypeVar("Reply")
@@ -135,7 +135,6 @@ POLICIES = SupervisionPolicies.model_validate(
 #: A call that a test holds is held until the test lets go.
 LIMITS = ProvisionerLimits(
     attempt_timeout_s=60.0,
-    concurrency=8,
     scan_interval_s=1.0,
     retry=RetryLimits(base_s=0.01, cap_s=0.05),
 )
@@ -241,7 +240,13 @@ class FakeCourier:
 
 
 #: Work beside the messages of actors that have nothing to do: their timers.
-SCANS = {EXPIRY: 1, PAYMENTS: 2, f"{POLLER}/stars": 1, f"{POLLER}/cryptopay": 1}
+SCANS = {
+    f"provisioner/{NODE}": 2,
+    EXPIRY: 2,
+    PAYMENTS: 2,
+    f"{POLLER}/stars": 1,
+    f"{POLLER}/cryptopay": 1,
+}
 
 
 class Idle(AsyncioActor):
@@ -260,7 +265,10 @@ class World:
     gateways: dict[str, FakeGateway]
     #: Parts of the tree that a test has of its own.
     own_parts: dict[str, Any]
+    #: Whether its node is compared with the database, whenever somebody asks.
+    reconciling: bool = False
     clock: QuickClock = field(default_factory=QuickClock)
+    health: NodeHealth = field(default_factory=patient_health)
     directory: Directory = field(init=False)
     root: Supervisor = field(init=False)
 
@@ -309,7 +317,14 @@ class World:
             ),
             "provisioners": {
                 NODE: lambda: ProvisionerActor(
-                    NODE, self.node, NodePhases(database, cipher), LIMITS, directory, source, OWNERS
+                    NODE,
+                    self.node,
+                    NodePhases(database, cipher),
+                    LIMITS,
+                    self.health,
+                    directory,
+                    source,
+                    OWNERS,
                 )
             },
             "user": lambda user_id: UserActor(
@@ -321,6 +336,7 @@ class World:
             "inbox": Idle,
             "intake": lambda _: Idle(),
             "expiry": lambda: ExpiryActor(ExpiryPhases(database), directory),
+            "reconcilers": {NODE: self._reconciler} if self.reconciling else {},
             "payments": lambda: SweepActor(self.gateways, payments, directory, OWNERS, source),
             "pollers": {
                 name: poller(gateway)
@@ -328,6 +344,19 @@ class World:
                 if gateway.terms.lists_charges
             },
         }
+
+    def _reconciler(self) -> ReconcilerActor:
+        phases = ReconcilePhases(self.database)
+        return ReconcilerActor(
+            NODE, self.node, phases, self.health, self.directory, OWNERS, lambda: 10.0**9
+        )
+
+    async def reconcile(
+        self, *, dry_run: bool = False, allow_removals: int | None = None
+    ) -> ReconcileRun:
+        """Compare the node with the database now."""
+        order = Reconcile(dry_run=dry_run, allow_removals=allow_removals)
+        return await self.directory.find(RECONCILER, NODE).ask(order)
 
     # What people do
 
@@ -422,6 +451,14 @@ class World:
     async def meet_node(self) -> None:
         """The database knows the node: the next call to it is a change."""
         await NodePhases(self.database, self.cipher).learn_epoch(NODE, self.node.epoch)
+
+    def trust_node(self) -> None:
+        """The node has served so many calls that it is given as many at a time as it may have."""
+        breaker, now = self.health.breaker, self.clock.now()
+        for _ in range(100):
+            permit = breaker.call(now)
+            assert permit is not None
+            breaker.ended(permit, Verdict.SUCCESS, now)
 
     async def call_under_way(self) -> None:
         """Until a change has reached a node that holds calls."""
@@ -564,7 +601,12 @@ class Gate:
 
 @asynccontextmanager
 async def running(
-    database: Database, rows: Rows, cipher: LinkCipher, **changes: Any
+    database: Database,
+    rows: Rows,
+    cipher: LinkCipher,
+    *,
+    reconciling: bool = False,
+    **changes: Any,
 ) -> AsyncIterator[World]:
     """A back-end that runs as long as the context; `changes` are of its parts."""
     structlog.configure(processors=PLAIN_LOG)
@@ -572,7 +614,7 @@ async def running(
         name: FakeGateway(terms, newest_first=name == "cryptopay") for name, terms in TERMS.items()
     }
     node = FakeNodeClient(guard=refuse_in_transaction)
-    world = World(database, rows, cipher, node, FakeCourier(), gateways, changes)
+    world = World(database, rows, cipher, node, FakeCourier(), gateways, changes, reconciling)
     await world.begin()
     try:
         yield world

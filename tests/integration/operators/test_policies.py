@@ -134,6 +134,8 @@ async def test_a_reason_is_kept_without_secrets(stand: Stand, rows: Rows) -> Non
 async def test_a_change_that_somebody_else_overtook_is_refused_with_the_value(
     stand: Stand,
 ) -> None:
+    # It has read everything, and waits to do so again.
+    await stand.until(lambda: stand.clock.timers)
     await set_elsewhere(stand.records, None, 12)
 
     with pytest.raises(OperationRefused, match=f"{KEY} was changed just now, to 12; look again"):

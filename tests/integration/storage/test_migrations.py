@@ -23,6 +23,9 @@ async def tables(url: str) -> set[str]:
 
 
 EXPECTED = {
+    "reconcile_runs",
+    "watermarks",
+    "adopted_users",
     "system",
     "shards",
     "users",

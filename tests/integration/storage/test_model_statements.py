@@ -91,7 +91,10 @@ async def owned(connection: Connection, now: datetime) -> Owned:
 
 def settled(rows: Owned) -> Owned:
     """Without what no decision of access depends on."""
-    told = (replace(row, attempts=0, last_class=None, link_enc=None) for row in rows.credentials)
+    told = (
+        replace(row, attempts=0, last_class=None, link_enc=None, bulk=False)
+        for row in rows.credentials
+    )
     return replace(rows, credentials=tuple(sorted(told, key=lambda row: row.uuid)))
 
 
@@ -115,7 +118,7 @@ async def confirm_all(connection: Connection, before: Owned, source: random.Rand
 async def redrive(connection: Connection, before: Owned, source: random.Random) -> Owned:
     """REDRIVE."""
     del source
-    await credentials.redrive(connection, NODE)
+    assert await credentials.redrive(connection, NODE, UUID(int=0), 1_000) is not None
     return statements.redrive(before)
 
 

@@ -173,6 +173,31 @@ def test_a_persons_news_is_told_while_it_is_so(
     assert decide_notice(news) == (told if status in still_so else None)
 
 
+@pytest.mark.parametrize(
+    ("text_id", "status"),
+    [
+        ("news-ends-in-3-days", ON),
+        ("news-ends-tomorrow", ON),
+        ("news-ends-soon", ON),
+        ("news-missed", OVER),
+    ],
+)
+@pytest.mark.parametrize("now", SubscriptionStatus)
+@pytest.mark.parametrize("renewed", [False, True])
+def test_a_reminder_is_told_while_the_time_is_the_one_it_is_about(
+    text_id: str, status: SubscriptionStatus, now: SubscriptionStatus, *, renewed: bool
+) -> None:
+    present = subscription(now)
+    news = PersonalNews(
+        user=user(),
+        subscription=present,
+        text_id=text_id,
+        arguments={"version": present.version - renewed},
+    )
+
+    assert (decide_notice(news) is not None) is (now is status and not renewed)
+
+
 @pytest.mark.parametrize(("text_id", "told"), [("news-suspended", True), ("news-restored", False)])
 def test_who_is_banned_without_access_is_suspended(text_id: str, told: bool) -> None:
     news = PersonalNews(

@@ -11,7 +11,8 @@ SOURCES = "".join(path.read_text() for path in (Path(__file__).parents[3] / "act
 
 @pytest.mark.parametrize("event", LegacyEvent)
 def test_a_name_is_logged_as_it_is_written(event: LegacyEvent) -> None:
-    assert str(event) == event.name == event.value
+    assert str(event) == event.value
+    assert event.name == event.value.upper()
 
 
 @pytest.mark.parametrize("event", LegacyEvent)

@@ -1,0 +1,1 @@
+"""Keeps comparing nodes with the database, and mends both ways."""

@@ -1,0 +1,131 @@
+"""Pure: what differs between a node and the database, and how much of it may be mended at once.
+
+The database is the authority, unless something says that one of the two sides was restored from a
+copy: then nobody is removed, and a person looks.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from storage.rows import ComparisonBasis, Desired, WantedRow
+from xray_api.contract import WriterMark
+
+#: Above so many removals in one run nobody is removed: the larger of the first and a share of the
+#: users, and never more than the last.
+FEWEST_GUARDED = 20
+GUARDED_SHARE = 0.01
+MOST_REMOVALS = 500
+#: A user without a right is removed when it was seen in two lists at least so far apart, seconds.
+SEEN_TWICE_S = 60.0
+#: Fewer users than this are compared by the buckets of the node's own choice.
+LARGE = 100_000
+FEW_BUCKETS, MANY_BUCKETS = 4_096, 65_536
+#: When more than this share of buckets differs, everything is listed.
+LIST_ALL_SHARE = 0.25
+UUID_BITS = 128
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """What differs in a range; pairs of a uuid and a generation.
+
+    Attributes:
+        missing: the node confirmed them and has them no more; the row's generation.
+        leftover: their rows say absent, and the node has them; the node's generation.
+        unknown: the node has them, and there is no row; the node's generation.
+        ahead: the node has seen a generation that the database never made; the node's.
+    """
+
+    missing: tuple[WantedRow, ...] = ()
+    leftover: tuple[tuple[UUID, int], ...] = ()
+    unknown: tuple[tuple[UUID, int], ...] = ()
+    ahead: tuple[tuple[UUID, int], ...] = ()
+
+
+def compare(listed: Mapping[UUID, int], rows: Iterable[WantedRow]) -> Difference:
+    """Compare a node's list of a range with the rows of that range, which were read after it.
+
+    A row that was confirmed after the list was asked for says nothing: the list may be older.
+    """
+    missing: list[WantedRow] = []
+    leftover: list[tuple[UUID, int]] = []
+    ahead: list[tuple[UUID, int]] = []
+    unknown = dict(listed)
+    for row in rows:
+        gen = unknown.pop(row.uuid, None)
+        if gen is not None and gen > row.gen:
+            ahead.append((row.uuid, gen))
+        elif not row.settled:
+            continue
+        elif row.desired is Desired.ABSENT:
+            if gen is not None:
+                leftover.append((row.uuid, gen))
+        elif gen != row.gen:
+            missing.append(row)
+    return Difference(
+        missing=tuple(missing),
+        leftover=tuple(leftover),
+        unknown=tuple(unknown.items()),
+        ahead=tuple(ahead),
+    )
+
+
+def sign_of_restore(basis: ComparisonBasis, mark: WriterMark | None, our_seq: int) -> str:
+    """Why the database may not be the one that wrote to this node, in words; empty if it may."""
+    if mark is None or basis.accepted_writer == mark_text(mark):
+        return ""
+    if mark.db_id != str(basis.database_id):
+        return "another database wrote to it"
+    if mark.seq > our_seq:
+        return "it has seen writing that this database does not know; was a backup restored?"
+    return ""
+
+
+def mark_text(mark: WriterMark | None) -> str:
+    """A mark as it is kept when an operator accepts it."""
+    return "none" if mark is None else f"{mark.db_id};{mark.seq}"
+
+
+def went_back(basis: ComparisonBasis, mark: WriterMark | None) -> bool:
+    """Whether the node has forgotten writing that it acknowledged: an old image was restored."""
+    if basis.node.writer_seq == 0:
+        return False
+    if mark is None:
+        return True
+    return mark.db_id == str(basis.database_id) and mark.seq < basis.node.writer_seq
+
+
+def guard(on_node: int, wanted: int) -> int:
+    """How many users may be removed in one run."""
+    share = int(min(on_node, wanted) * GUARDED_SHARE)
+    return min(MOST_REMOVALS, max(FEWEST_GUARDED, share))
+
+
+def why_not_removed(orphans: int, on_node: int, wanted: int, *, known: bool) -> str:
+    """Why nobody may be removed, in words; empty if they may."""
+    if orphans and not known:
+        return f"it has {on_node} users, and this database never had any there"
+    most = guard(on_node, wanted)
+    if orphans > most:
+        return f"{orphans} of its {on_node} users should not be there, and {most} may go at once"
+    return ""
+
+
+def buckets_for(users: int) -> int:
+    """Into how many parts so many users are divided to be compared."""
+    return MANY_BUCKETS if users > LARGE else FEW_BUCKETS
+
+
+def ranges(numbers: Sequence[int], buckets: int) -> list[tuple[UUID, UUID]]:
+    """The uuids of buckets that differ, neighbours together: first and last of each range."""
+    if len(numbers) > LIST_ALL_SHARE * buckets:
+        return [(UUID(int=0), UUID(int=2**UUID_BITS - 1))]
+    width = 2**UUID_BITS // buckets
+    found: list[tuple[int, int]] = []
+    for number in numbers:
+        if found and found[-1][1] == number - 1:
+            found[-1] = (found[-1][0], number)
+        else:
+            found.append((number, number))
+    return [(UUID(int=first * width), UUID(int=(last + 1) * width - 1)) for first, last in found]

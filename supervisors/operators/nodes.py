@@ -1,0 +1,183 @@
+"""What operators see and do about nodes. Each act is a row before it is in force.
+
+A frozen node works on but for removals: to let it go on, somebody says which side is right.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from actors.provisioner.actor import PROVISIONER
+from actors.provisioner.breaker import Hold
+from actors.provisioner.health import NodeHealth
+from actors.reconciler.actor import RECONCILER
+from actors.reconciler.messages import AcceptNode, NodeNotSeen, Reconcile
+from actors.runtime.address import Directory
+from actors.runtime.clock import Clock
+from bot.ports import OperationRefused
+from config.logging import redacted
+from storage.node_phases import ReconcilePhases
+from storage.operations import OperatorRecords
+from storage.rows import NodeOverview, NodeState, ReconcileRun
+from supervisors.operators.node_views import PATIENCE_S, BreakerView, NodeView
+
+ORDERS: Mapping[str, Hold] = {"isolate": Hold.ISOLATED, "close": Hold.CLOSED}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeOperations:
+    """Looks at the nodes of a running back-end, and steers them."""
+
+    directory: Directory
+    phases: ReconcilePhases
+    records: OperatorRecords
+    healths: Mapping[str, NodeHealth]
+    clock: Clock
+
+    async def nodes(self) -> list[NodeView]:
+        """All nodes, also those that left the settings."""
+        return [self._view(node) for node in await self.phases.overview()]
+
+    def breakers(self) -> list[BreakerView]:
+        """The breakers of all nodes."""
+        return [self.breaker(node_id) for node_id in self.healths]
+
+    def breaker(self, node_id: str) -> BreakerView:
+        """One node's."""
+        health, now = self._health(node_id), self.clock.now()
+        return BreakerView(
+            node=node_id,
+            state=health.state(now).value,
+            next_probe_s=round(health.breaker.probe_in(now), 1),
+            at_a_time=health.breaker.concurrency,
+            retry_budget=round(health.budget.kept, 1),
+            key_refused=health.auth_hold_until is not None,
+            away_s=None if health.away_since is None else round(now - health.away_since),
+        )
+
+    async def order(
+        self, node_id: str, order: str, for_s: float | None, who: str, reason: str
+    ) -> BreakerView:
+        """Keep a node's breaker open or closed whatever its calls say, or no more of that.
+
+        Raises:
+            OperationRefused: there is no such node or order.
+        """
+        health = self._health(node_id)
+        if order not in {*ORDERS, "release"}:
+            raise OperationRefused(f"{order}: a breaker can be isolated, closed or released")
+        details: dict[str, Any] = {"for_s": for_s}
+        action = f"breaker_{order}"
+        await self.records.note_action(who, action, node_id, redacted(reason), details)
+        now = self.clock.now()
+        if order == "release":
+            health.breaker.release(now)
+        else:
+            until = None if for_s is None else now + for_s
+            health.breaker.order(ORDERS[order], until, now)
+        self.directory.find(PROVISIONER, node_id).wake()
+        return self.breaker(node_id)
+
+    async def reconcile(self, node_id: str | None, *, dry_run: bool) -> list[ReconcileRun]:
+        """Compare one node, or all that are configured, with the database now.
+
+        Raises:
+            OperationRefused: there is no such node.
+        """
+        wanted: Sequence[str] = list(self.healths) if node_id is None else [node_id]
+        return [await self._compare(one, Reconcile(dry_run=dry_run)) for one in wanted]
+
+    async def freeze(self, node_id: str, who: str, reason: str) -> None:
+        """Remove nobody from a node until somebody says otherwise.
+
+        Raises:
+            OperationRefused: it is none of the nodes, or not one that is worked with.
+        """
+        self._health(node_id)
+        of = (NodeState.ACTIVE, NodeState.DRAINING)
+        await self._set_state(node_id, NodeState.FROZEN, of, who, reason or "by an operator")
+
+    async def unfreeze(self, node_id: str, who: str, reason: str, *, adopt: bool = False) -> int:
+        """The database is right about this node; with `adopt`, users that it does not know stay.
+
+        Returns:
+            How many were adopted.
+
+        Raises:
+            OperationRefused: the node does not answer, or is not frozen.
+        """
+        adopted = await self._accept(node_id, who, adopt=adopt)
+        await self._set_state(node_id, NodeState.ACTIVE, (NodeState.FROZEN,), who, reason)
+        self.directory.find(PROVISIONER, node_id).wake()
+        return adopted
+
+    async def confirm(self, node_id: str, removals: int, who: str, reason: str) -> ReconcileRun:
+        """So many users of a frozen node have no right to be there, and go; then it is worked with.
+
+        Raises:
+            OperationRefused: the node does not answer, or has more of them than was said.
+        """
+        self._health(node_id)
+        basis = await self.phases.basis(node_id)
+        if basis is None or basis.node.state is not NodeState.FROZEN:
+            raise OperationRefused(f"{node_id} is not frozen; see: tollgate nodes")
+        await self._accept(node_id, who, adopt=False)
+        details = {"removals": removals}
+        await self.records.note_action(who, "node_confirm", node_id, redacted(reason), details)
+        run = await self._compare(node_id, Reconcile(allow_removals=removals))
+        if run.orphans > removals:
+            raise OperationRefused(
+                f"{node_id} has {run.orphans} users without a right, more than {removals}: nobody "
+                f"was removed. See: tollgate reconcile --dry-run --node {node_id}"
+            )
+        if run.outcome in {"away", "key refused", "gone", "frozen"}:
+            raise OperationRefused(f"{node_id}: {run.outcome}. {run.why}")
+        await self._set_state(node_id, NodeState.ACTIVE, (NodeState.FROZEN,), who, reason)
+        return run
+
+    async def _accept(self, node_id: str, who: str, *, adopt: bool) -> int:
+        self._health(node_id)
+        address = self.directory.find(RECONCILER, node_id)
+        outcome = await address.ask(AcceptNode(who=who, adopt=adopt), timeout_s=PATIENCE_S)
+        if isinstance(outcome, NodeNotSeen):
+            raise OperationRefused(
+                f"{node_id} cannot be looked at now ({outcome.why}); see: tollgate breaker"
+            )
+        return outcome.adopted
+
+    async def _compare(self, node_id: str, order: Reconcile) -> ReconcileRun:
+        self._health(node_id)
+        return await self.directory.find(RECONCILER, node_id).ask(order, timeout_s=PATIENCE_S)
+
+    async def _set_state(
+        self, node_id: str, state: NodeState, of: Sequence[NodeState], who: str, reason: str
+    ) -> None:
+        if not await self.phases.set_state(node_id, state, of, who, redacted(reason)):
+            states = " or ".join(one.value for one in of)
+            raise OperationRefused(f"{node_id} is not {states}; see: tollgate nodes")
+
+    def _health(self, node_id: str) -> NodeHealth:
+        health = self.healths.get(node_id)
+        if health is None:
+            names = ", ".join(self.healths) or "none"
+            shown = "".join(c if c.isprintable() else "?" for c in node_id[:40])
+            raise OperationRefused(f"no node {shown} is in the settings; there are: {names}")
+        return health
+
+    def _view(self, node: NodeOverview) -> NodeView:
+        health, last = self.healths.get(node.id), node.last_run
+        return NodeView(
+            id=node.id,
+            state=node.state.value,
+            reason=node.reason,
+            changed_at=node.changed_at,
+            changed_by=node.changed_by,
+            users=node.users,
+            waiting=node.waiting,
+            set_aside=node.set_aside,
+            breaker="not configured" if health is None else health.state(self.clock.now()).value,
+            last_outcome=last.outcome if last else None,
+            last_why=last.why if last else "",
+            orphans=last.orphans if last else 0,
+            missing=last.missing if last else 0,
+        )
