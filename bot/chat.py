@@ -77,13 +77,18 @@ class Chat:
                 raise
         return True
 
-    async def send_link(self, link: str, *, plan: Title, until: datetime) -> int:
+    async def send_link(
+        self, link: str, *, plan: Title, until: datetime, moved: bool = False
+    ) -> int:
         """Send a link to copy and to scan, and return the message's id.
+
+        One that `moved` says that the one before works no more.
 
         Raises:
             TelegramAPIError: it was not sent, or nobody knows.
         """
-        caption = self.texts.html("link-caption", self.language, link=link, plan=plan, until=until)
+        text_id = "link-moved" if moved else "link-caption"
+        caption = self.texts.html(text_id, self.language, link=link, plan=plan, until=until)
         sent = await self.bot.send_photo(
             self.chat_id,
             BufferedInputFile(await qr_png(link), filename="link.png"),

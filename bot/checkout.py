@@ -10,6 +10,8 @@ from config.plans import Plans
 from storage.rows import PurchaseRow, PurchaseStatus, QuoteRow, SubscriptionStatus, UserStatus
 
 PAYABLE = frozenset({PurchaseStatus.CREATED, PurchaseStatus.AWAITING_PAYMENT})
+#: Whoever has a node already waits for none.
+AT_HOME = frozenset({SubscriptionStatus.ACTIVE, SubscriptionStatus.ACTIVATING})
 
 
 class Refusal(StrEnum):
@@ -23,7 +25,16 @@ class Refusal(StrEnum):
     PRICE_CHANGED = "checkout-price-changed"
     WAY_CLOSED = "checkout-way-closed"
     UNDER_WAY = "checkout-under-way"
+    PAUSED = "checkout-paused"
     TRY_AGAIN = "checkout-try-again"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodesNow:
+    """Ids of the nodes that serve whoever is there, and of those that newcomers are sold."""
+
+    serving: frozenset[str]
+    selling: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +63,7 @@ def decide_checkout(
     quote: QuoteRow | None,
     offer: Offer,
     plans: Plans,
-    nodes: frozenset[str],
+    nodes: NodesNow,
     ways: Mapping[str, str],
 ) -> Approve | Refuse:
     """Answer a pre-checkout question.
@@ -62,7 +73,7 @@ def decide_checkout(
         quote: the order as it stands now, None when there is none.
         offer: what Telegram is about to charge.
         plans: what is sold today.
-        nodes: ids of the nodes that there are today.
+        nodes: how the nodes stand now.
         ways: the ways to pay that are switched on today, with their currencies.
     """
     if claim is None or quote is None or not _same_order(claim, quote, offer):
@@ -80,7 +91,7 @@ def _same_order(claim: InvoiceClaim, quote: QuoteRow, offer: Offer) -> bool:
     )
 
 
-def _refusal(quote: QuoteRow, offer: Offer, plans: Plans, nodes: frozenset[str]) -> Refusal | None:
+def _refusal(quote: QuoteRow, offer: Offer, plans: Plans, nodes: NodesNow) -> Refusal | None:
     order = quote.purchase
     if _shut_out(quote):
         return Refusal.NOT_SOLD_TO_YOU
@@ -91,7 +102,9 @@ def _refusal(quote: QuoteRow, offer: Offer, plans: Plans, nodes: frozenset[str])
     asked = (order.provider, order.currency, order.price)
     if (provider_of(offer.currency), offer.currency, offer.total) != asked:
         return Refusal.PRICE_CHANGED
-    return None if _still_sold(order, plans, nodes) else Refusal.PRICE_CHANGED
+    if not _still_sold(order, plans, nodes.serving):
+        return Refusal.PRICE_CHANGED
+    return Refusal.PAUSED if _paused(quote, plans, nodes.selling) else None
 
 
 def _closed(order: PurchaseRow, ways: Mapping[str, str]) -> Refusal | None:
@@ -104,8 +117,16 @@ def _shut_out(quote: QuoteRow) -> bool:
     return suspended or quote.user_status is not UserStatus.ACTIVE
 
 
-def _still_sold(order: PurchaseRow, plans: Plans, nodes: frozenset[str]) -> bool:
+def _paused(quote: QuoteRow, plans: Plans, selling: frozenset[str]) -> bool:
+    """Whether what a newcomer pays for would be long in coming. Who has access may extend it."""
+    if quote.subscription_status in AT_HOME:
+        return False
+    plan = plans.get(quote.purchase.plan_id)
+    return not (selling & set(plan.nodes) if plan and plan.nodes else selling)
+
+
+def _still_sold(order: PurchaseRow, plans: Plans, serving: frozenset[str]) -> bool:
     plan = plans.get(order.plan_id)
-    if plan is None or order.node_id not in nodes:
+    if plan is None or order.node_id not in serving:
         return False
     return plan.price_in(order.currency) == order.price

@@ -58,6 +58,7 @@ class TelegramCourier:
                     notice.link,
                     plan=replies.title(notice.plan_id, self._plans),
                     until=notice.expires_at,
+                    moved=notice.moved,
                 )
             case PersonalNotice():
                 news = replies.personal(notice.text_id, notice.arguments, self._plans)

@@ -1,12 +1,13 @@
 """Puts the routers together, fresh at each call, and hands their handlers the collaborators."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from aiogram import Dispatcher, F, Router
 from aiogram.enums import ChatType
 from aiogram.types import BotCommand
 
 from actors.runtime.replies import Unavailable
+from bot.checkout import NodesNow
 from bot.gateways.payload import PayloadSigner
 from bot.gateways.port import Gateway
 from bot.middlewares import LanguageMiddleware, ScreenMiddleware
@@ -50,7 +51,7 @@ def build_dispatcher(  # noqa: PLR0913 - a collaborator each
     users: Users,
     queries: Queries,
     plans: Plans,
-    nodes: frozenset[str],
+    nodes: Callable[[], NodesNow],
     texts: Texts,
     signer: PayloadSigner,
     gateways: Mapping[str, Gateway],
@@ -67,7 +68,7 @@ def build_dispatcher(  # noqa: PLR0913 - a collaborator each
         users: the actors of all users.
         queries: reads of rows.
         plans: what is sold.
-        nodes: ids of the nodes that buyers may be put on.
+        nodes: how the nodes stand whenever it is asked.
         texts: what the bot says.
         signer: signs invoices, and knows them again.
         gateways: ways to pay, by the names of their terms, in the order shown.

@@ -13,6 +13,7 @@ from aiogram.types import BotCommandScopeChat
 from actors.payments.messages import credit_of
 from actors.runtime.address import Address
 from actors.runtime.clock import epoch_now
+from bot.checkout import NodesNow
 from bot.courier import TelegramCourier
 from bot.dispatcher import admin_commands, build_dispatcher, commands
 from bot.gateways.payload import PayloadSigner
@@ -53,7 +54,7 @@ class TelegramDoor:
         queries: Queries,
         inbox: UpdateInbox,
         plans: Plans,
-        nodes: frozenset[str],
+        nodes: Callable[[], NodesNow],
         keys: MasterKeys,
         weather: tuple[type[Exception], ...],
         operations: Operations,

@@ -12,6 +12,7 @@ from actors.user.messages import (
     InvoiceAlreadySent,
     LinkNotReady,
     NoAccess,
+    NoInvoice,
     NotSoldToUser,
     OrderCancelled,
     OrderNotOpen,
@@ -20,10 +21,12 @@ from actors.user.messages import (
     ReissueStarted,
     ReissueTooOften,
     ReissueUnderWay,
+    SalesPaused,
     StatusShown,
     TooFarAhead,
     TooManyOrders,
     TrialNotOffered,
+    TrialOutcome,
     TrialStarted,
 )
 from bot import keyboards
@@ -54,6 +57,7 @@ class Toast:
 HELP = Reply(text_id="help", keyboard=((keyboards.BACK,),))
 LANGUAGES = Reply(text_id="languages", keyboard=keyboards.LANGUAGES)
 TERMS = Reply(text_id="terms")
+SALES_PAUSED = Reply(text_id="sales-paused", keyboard=((keyboards.PLANS,), (keyboards.BACK,)))
 
 
 def card(
@@ -145,15 +149,15 @@ def pay_page(
     )
 
 
-def no_invoice(
-    outcome: InvoiceAlreadySent | PlanNotSold | NotSoldToUser | TooFarAhead | TooManyOrders,
-) -> Reply | Toast:
+def no_invoice(outcome: NoInvoice) -> Reply | Toast:
     """Why a tap on a plan brings no new invoice."""
     match outcome:
         case InvoiceAlreadySent():
             return Toast(text_id="toast-invoice-above")
         case PlanNotSold():
             return Reply(text_id="plan-not-sold", keyboard=((keyboards.PLANS,), (keyboards.BACK,)))
+        case SalesPaused():
+            return SALES_PAUSED
         case NotSoldToUser():
             return Reply(text_id="not-sold-to-you", keyboard=((keyboards.BACK,),))
         case TooFarAhead():
@@ -181,7 +185,7 @@ def order_step(outcome: OrderCancelled | ClaimRecorded | OrderNotOpen) -> Reply:
     return Reply(text_id=text_id, keyboard=((keyboards.PLANS,), (keyboards.BACK,)))
 
 
-def trial(outcome: TrialStarted | TrialNotOffered | NotSoldToUser) -> Reply:
+def trial(outcome: TrialOutcome) -> Reply:
     """What became of the wish to try for nothing."""
     match outcome:
         case TrialStarted():
@@ -191,6 +195,8 @@ def trial(outcome: TrialStarted | TrialNotOffered | NotSoldToUser) -> Reply:
         case TrialNotOffered():
             rows = ((keyboards.PLANS,), (keyboards.BACK,))
             return Reply(text_id="trial-not-offered", keyboard=rows)
+        case SalesPaused():
+            return SALES_PAUSED
         case NotSoldToUser():
             return Reply(text_id="not-sold-to-you", keyboard=((keyboards.BACK,),))
         case _:

@@ -244,6 +244,8 @@ class NodeEntry(Section):
     title: str = Field(min_length=1, max_length=64)
     url: Annotated[BaseUrl, AfterValidator(_checked_node_url)]
     api_keys: tuple[SecretStr, ...] = Field(min_length=1, max_length=2)
+    #: For how many users it is meant; then nothing new is sold there. Without it nobody counts.
+    capacity: int | None = Field(default=None, ge=1, le=10_000_000)
 
 
 class ProvisionerSection(Section):
@@ -254,6 +256,8 @@ class ProvisionerSection(Section):
     scan_interval_s: float = Field(default=1.0, gt=0, le=60)
     retry_base_s: float = Field(default=0.2, gt=0, le=10)
     retry_cap_s: float = Field(default=60.0, ge=1, le=600)
+    #: A node that has taken no change for so long is sold to nobody new.
+    sales_pause_s: float = Field(default=900.0, ge=1, le=86_400)
 
 
 class ReconcilerSection(Section):

@@ -48,14 +48,14 @@ UPDATE credentials SET desired = 'absent', gen = gen + 1, attempts = 0, next_at 
     last_class = NULL, quarantined_at = NULL, bulk = false
 WHERE uuid = $1 AND desired = 'present'
 """
-#: Wishes of single people come first. Nobody is removed from a frozen node, and a node that is gone
-#: is told nothing.
+#: Wishes of single people come first. Nobody is removed from a frozen node. One that was given up
+#: and answers after all is told whom to shut out.
 DUE = f"""
 SELECT {COLUMNS} FROM credentials c
 WHERE node_id = $1 AND desired = $4 AND applied_gen < gen AND quarantined_at IS NULL
     AND next_at <= now() AND NOT uuid = ANY($3) AND (attempts = 0 OR $5)
-    AND (SELECT CASE WHEN c.desired = 'present' THEN n.state IN ('active', 'draining', 'frozen')
-            ELSE n.state IN ('active', 'draining') END FROM nodes n WHERE n.id = $1)
+    AND (SELECT n.state <> CASE WHEN c.desired = 'present' THEN 'removed' ELSE 'frozen' END
+        FROM nodes n WHERE n.id = $1)
 ORDER BY bulk, next_at LIMIT $2
 """  # noqa: S608
 #: Counted before the call, so that one which kills the process counts too. Nobody else takes the

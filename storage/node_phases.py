@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID, uuid4
 
-from storage import admin_actions, comparisons, credentials, nodes, outbox
+from storage import admin_actions, comparisons, credentials, nodes, outbox, placement
 from storage.database import Connection, Database
 from storage.links import LinkCipher
 from storage.rows import (
@@ -16,9 +16,11 @@ from storage.rows import (
     Confirmed,
     CredentialRow,
     Desired,
+    LeavingRow,
     NodeOverview,
     NodeRow,
     NodeState,
+    PlaceRow,
     ReconcileRun,
     Superseded,
     WantedRow,
@@ -276,6 +278,22 @@ class ReconcilePhases:
             await admin_actions.note(connection, who, f"node_{state}", node_id, reason, {})
             return True
 
+    async def unfreeze(self, node_id: str, who: str, reason: str) -> NodeState | None:
+        """Work with a frozen node as before; what it is now, None when it is not frozen."""
+        async with self._database.transaction() as connection:
+            state = await nodes.unfreeze(connection, node_id, reason, who)
+            if state is not None:
+                await admin_actions.note(connection, who, "node_unfreeze", node_id, reason, {})
+            return state
+
+    async def remove_node(self, node_id: str, who: str, reason: str) -> bool:
+        """Be done with a node on which nobody is; False if somebody is, or there is none."""
+        async with self._database.transaction() as connection:
+            removed = await nodes.remove(connection, node_id, reason, who)
+            if removed:
+                await admin_actions.note(connection, who, "node_removed", node_id, reason, {})
+            return removed
+
     async def accept(
         self, node_id: str, mark: str | None, seq: int, adopted: Sequence[UUID], who: str
     ) -> None:
@@ -283,6 +301,28 @@ class ReconcilePhases:
         async with self._database.transaction() as connection:
             await comparisons.accept_writer(connection, node_id, mark, seq)
             await comparisons.adopt(connection, node_id, adopted, who)
+
+
+class PlacementPhases:
+    """What it takes to know where people are."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def places(self) -> list[PlaceRow]:
+        """What operators made of each node."""
+        async with self._database.read() as connection:
+            return await placement.places(connection)
+
+    async def users(self) -> dict[str, int]:
+        """How many should be let in on each node that has any."""
+        async with self._database.read() as connection:
+            return await placement.users(connection)
+
+    async def leaving(self, limit: int) -> list[LeavingRow]:
+        """Users who have to leave their node, so many at most."""
+        async with self._database.read() as connection:
+            return await placement.leaving(connection, limit)
 
 
 async def _learn_epoch(database: Database, node_id: str, epoch: UUID) -> bool:

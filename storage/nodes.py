@@ -16,8 +16,20 @@ WHERE desired = 'present' AND NOT node_id = ANY($1) GROUP BY node_id
 READ = "SELECT id, state, epoch, writer_seq_acked, reason FROM nodes WHERE id = $1"
 #: Whoever set a state first is not overruled by who saw an older one.
 SET_STATE = """
-UPDATE nodes SET state = $2, reason = $3, changed_by = $4, changed_at = now()
+UPDATE nodes SET state = $2, reason = $3, changed_by = $4, changed_at = now(), state_before = state
 WHERE id = $1 AND state = ANY($5) RETURNING 1
+"""
+#: What it was before: one that was drained is drained on.
+UNFREEZE = """
+UPDATE nodes SET state = coalesce(state_before, 'active'), reason = $2, changed_by = $3,
+    changed_at = now(), state_before = NULL
+WHERE id = $1 AND state = 'frozen' RETURNING state
+"""
+#: Nobody is let in there, or is about to be.
+REMOVE = """
+UPDATE nodes n SET state = 'removed', reason = $2, changed_by = $3, changed_at = now()
+WHERE n.id = $1 AND n.state <> 'removed' AND NOT EXISTS (
+    SELECT FROM credentials c WHERE c.node_id = n.id AND c.desired = 'present') RETURNING 1
 """
 #: Tells whether this is news, and what was known before.
 LEARN_EPOCH = """
@@ -66,6 +78,17 @@ async def set_state(
     """Give a node that is in one of these states another one; False when it is in none of them."""
     changed = await connection.fetchval(SET_STATE, node_id, state, legible(reason), who, list(of))
     return changed is not None
+
+
+async def unfreeze(connection: Connection, node_id: str, reason: str, who: str) -> NodeState | None:
+    """Work with a frozen node as before; the state that it has now, None if it is not frozen."""
+    state = await connection.fetchval(UNFREEZE, node_id, legible(reason), who)
+    return None if state is None else NodeState(state)
+
+
+async def remove(connection: Connection, node_id: str, reason: str, who: str) -> bool:
+    """Be done with a node on which nobody is; False if somebody is, or there is none."""
+    return await connection.fetchval(REMOVE, node_id, legible(reason), who) is not None
 
 
 async def learn_epoch(connection: Connection, node_id: str, epoch: UUID) -> bool:

@@ -58,7 +58,7 @@ from storage.rows import (
 
 #: A raised generation that waits for its confirmation leaves the link what it was.
 LINK = """
-SELECT link_enc FROM credentials
+SELECT link_enc, origin = 'move' AS moved FROM credentials
 WHERE subscription_id = $1 AND desired = 'present' AND link_enc IS NOT NULL
 ORDER BY first_applied_at DESC LIMIT 1
 """
@@ -471,10 +471,11 @@ class NoticePhases:
         subscription = await subscriptions.read(connection, user.tg_id)
         if subscription is None:
             return None
-        stored: bytes | None = await connection.fetchval(LINK, subscription.id)
+        stored = await connection.fetchrow(LINK, subscription.id)
         if stored is None:
             return None
-        return LinkNews(user=user, subscription=subscription, link=self._cipher.open(stored))
+        link = self._cipher.open(stored["link_enc"])
+        return LinkNews(user=user, subscription=subscription, link=link, moved=stored["moved"])
 
 
 class PostgresQueries:

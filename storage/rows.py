@@ -57,13 +57,33 @@ class Desired(StrEnum):
 
 
 class NodeState(StrEnum):
-    """What is done with a node: sold where active, removed from where active or draining."""
+    """What is done with a node.
+
+    Sold where active or frozen, removed from where active or draining; people leave one that is
+    draining or lost, and none is left on a removed one.
+    """
 
     ACTIVE = "active"
     DRAINING = "draining"
     FROZEN = "frozen"
     LOST = "lost"
     REMOVED = "removed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlaceRow:
+    """What operators made of a node."""
+
+    node_id: str
+    state: NodeState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeavingRow:
+    """A user who has to leave a node."""
+
+    user_id: int
+    node_id: str
 
 
 class Origin(StrEnum):
@@ -560,11 +580,12 @@ class PurchaseNews:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkNews:
-    """Rows behind a message with a link."""
+    """Rows behind a message with a link; `moved`: it is of another node than the one before."""
 
     user: UserRow
     subscription: SubscriptionRow
     link: str
+    moved: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,8 @@ root (rest_for_one)
   notifier (one_for_one)       notifier/telegram
   provisioners (one_for_one)   provisioner/<node> ...
   users (one_for_one)          users/00 .. users/15 (dynamic)   user/<telegram id> ...
-  workers (one_for_one)        expiry, payments, poller/<provider> ..., reconciler/<node> ...
+  workers (one_for_one)        placement, expiry, payments, poller/<provider> ...,
+                               reconciler/<node> ...
   door (one_for_one)           inbox, web, intake
 """
 
@@ -17,6 +18,7 @@ from actors.expiry.actor import EXPIRY
 from actors.notifier.actor import NOTIFIER
 from actors.payments.poller import POLLER
 from actors.payments.sweep import PAYMENTS
+from actors.placement.actor import PLACEMENT
 from actors.provisioner.actor import PROVISIONER, ProvisionerActor
 from actors.reconciler.actor import RECONCILER
 from actors.runtime.actor import AsyncioActor, Surroundings
@@ -70,6 +72,7 @@ class Parts:
     user: Callable[[int], UserActor]
     inbox: Callable[[], AsyncioActor]
     intake: Callable[[Address], AsyncioActor]
+    placement: Callable[[], AsyncioActor]
     expiry: Callable[[], AsyncioActor]
     payments: Callable[[], AsyncioActor]
     pollers: Mapping[str, Callable[[], AsyncioActor]]
@@ -155,6 +158,7 @@ class Tree:
     def _workers(self) -> list[Hosted]:
         """They ask users' actors, so those are there; whatever they miss is found a round later."""
         children = [
+            self._listed(PLACEMENT, self.parts.placement),
             self._listed(EXPIRY, self.parts.expiry),
             self._listed(PAYMENTS, self.parts.payments),
         ]

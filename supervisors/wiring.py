@@ -2,7 +2,7 @@
 
 import random
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TypeVar
@@ -14,6 +14,8 @@ from actors.expiry.actor import ExpiryActor
 from actors.notifier.actor import NotifierActor
 from actors.payments.poller import PollerActor
 from actors.payments.sweep import SweepActor
+from actors.placement.actor import PlacementActor
+from actors.placement.board import PlaceBoard
 from actors.provisioner.actor import PROVISIONER, ProvisionerActor, ProvisionerLimits
 from actors.provisioner.breaker import BreakerChange, BreakerLimits
 from actors.provisioner.decisions import RetryLimits
@@ -28,6 +30,7 @@ from actors.runtime.replies import Unavailable
 from actors.user import messages as user_messages
 from actors.user.actor import USER, UserActor
 from actors.user.decisions.catalogue import Catalogue
+from bot.checkout import NodesNow
 from bot.door import TelegramDoor
 from bot.gateways.payload import PayloadSigner
 from bot.gateways.port import Gateway
@@ -47,7 +50,7 @@ from storage.identity import claim_database
 from storage.inbox import PostgresInbox
 from storage.links import LinkCipher
 from storage.migrate import apply_migrations
-from storage.node_phases import NodePhases, ReconcilePhases
+from storage.node_phases import NodePhases, PlacementPhases, ReconcilePhases
 from storage.operations import OperatorRecords
 from storage.phases import (
     ExpiryPhases,
@@ -128,6 +131,12 @@ async def wire(settings: Settings) -> AsyncIterator[Backend]:
         healths = {
             node.id: _health(node.id, settings, source, journal, clock) for node in settings.nodes
         }
+        capacities = {node.id: node.capacity for node in settings.nodes}
+        pause_after_s = settings.provisioner.sales_pause_s
+        places = PlaceBoard(capacities, healths, lambda: pause_after_s, clock.now)
+        placement = PlacementPhases(database)
+        places.note_states(await placement.places())
+        places.note_users(await placement.users())
         operations = LiveOperations(
             root=lambda: tree.root,
             charters=CHARTERS,
@@ -148,6 +157,7 @@ async def wire(settings: Settings) -> AsyncIterator[Backend]:
                 records=records,
                 healths=healths,
                 clock=clock,
+                capacities=capacities,
             ),
         )
         # One for the chat and the ways to pay: who waits for Telegram holds up no other request.
@@ -162,7 +172,7 @@ async def wire(settings: Settings) -> AsyncIterator[Backend]:
             queries=queries,
             inbox=PostgresInbox(database),
             plans=plans,
-            nodes=frozenset(node_ids),
+            nodes=lambda: _nodes_now(node_ids, places),
             keys=keys,
             weather=(Unavailable, StorageUnavailable),
             operations=operations,
@@ -198,9 +208,10 @@ async def wire(settings: Settings) -> AsyncIterator[Backend]:
                 )
                 for node in settings.nodes
             },
-            user=lambda user_id: UserActor(user_id, users, catalogue, directory),
+            user=lambda user_id: UserActor(user_id, users, catalogue, directory, places.places),
             inbox=door.inbox_worker,
             intake=door.intake,
+            placement=lambda: PlacementActor(places, placement, directory),
             expiry=lambda: ExpiryActor(
                 ExpiryPhases(database), directory, lambda: _clocks_elsewhere(settings, clients)
             ),
@@ -285,6 +296,15 @@ def _clocks_elsewhere(settings: Settings, clients: Mapping[str, NodeClient]) -> 
     elsewhere = [n.id for n in settings.nodes if not is_loopback(urlsplit(n.url).hostname or "")]
     ahead = [clients[node_id].clock_ahead_s for node_id in elsewhere]
     return [epoch_now() + one for one in ahead if one is not None]
+
+
+def _nodes_now(node_ids: Sequence[str], board: PlaceBoard) -> NodesNow:
+    """What a question before a payment is answered by."""
+    places = board.places()
+    return NodesNow(
+        serving=frozenset(n for n in node_ids if places[n].serves),
+        selling=frozenset(n for n in node_ids if places[n].takes and places[n].sells),
+    )
 
 
 def _health(

@@ -71,6 +71,7 @@ def decide_notice(news: PurchaseNews | LinkNews | PersonalNews | AlertNews) -> N
         link=news.link,
         plan_id=subscription.plan_id,
         expires_at=subscription.expires_at,
+        moved=news.moved,
     )
 
 

@@ -36,13 +36,14 @@ class PurchaseProgress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkReady:
-    """The link, to copy and to scan."""
+    """The link, to copy and to scan; `moved`: it takes the place of one of another node."""
 
     chat_id: int
     language: str
     link: str
     plan_id: str
     expires_at: datetime
+    moved: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -187,7 +187,7 @@ class ReconcilerActor(AsyncioActor):
 
     async def _compared(self, order: Reconcile, run: ReconcileRun) -> ReconcileRun:
         basis = await self.phases.basis(self.node_id)
-        if basis is None or basis.node.state in {NodeState.LOST, NodeState.REMOVED}:
+        if basis is None or basis.node.state is NodeState.REMOVED:
             raise _NotNow("gone")
         buckets = buckets_for(self.last.wanted if self.last else 0)
         # The node first and the database after it: what a row has by then, the node had before.

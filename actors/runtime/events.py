@@ -35,6 +35,8 @@ class EventKind(StrEnum):
     NODE_CERTIFICATE = "node_certificate"
     NODE_ANSWERS_WRONG = "node_answers_wrong"
     NODE_FROZEN = "node_frozen"
+    NODE_EMPTY = "node_empty"
+    NODE_NOWHERE = "node_nowhere"
     EXPIRY_HELD = "expiry_held"
     EXPIRY_GOES_ON = "expiry_goes_on"
 

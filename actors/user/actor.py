@@ -5,6 +5,7 @@ State is read from PostgreSQL for each command, with its clock, and never carrie
 
 import uuid
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import structlog
@@ -19,12 +20,13 @@ from actors.user.decisions.access import (
     alerts_of_trial,
     decide_expiry,
     decide_grant,
+    decide_move,
     decide_reissue,
     decide_repair,
     decide_standing,
     decide_trial,
 )
-from actors.user.decisions.catalogue import Catalogue, Fresh
+from actors.user.decisions.catalogue import Catalogue, Fresh, Place
 from actors.user.decisions.money import (
     act_of_refund,
     decide_credit,
@@ -36,6 +38,7 @@ from actors.user.decisions.orders import OpenNew, ShowAgain, decide_open, invoic
 from actors.user.decisions.standing import decide_link, decide_status
 from actors.user.messages import (
     AccessExpired,
+    AccessMoves,
     AccessRepaired,
     CancelOrder,
     ChangeStanding,
@@ -54,13 +57,17 @@ from actors.user.messages import (
     InvoiceRecorded,
     InvoiceSent,
     ManualOutcome,
+    MoveAccess,
+    MoveOutcome,
     NoAccess,
     NoSuchPayment,
     NoteRefund,
     NotExpired,
     NotHeld,
+    NothingToMove,
     NothingToRepair,
     NotSoldToUser,
+    NowhereToGo,
     OpenPurchase,
     OpenPurchaseOutcome,
     OrderCancelled,
@@ -80,6 +87,7 @@ from actors.user.messages import (
     ReissueTooOften,
     ReissueUnderWay,
     RepairAccess,
+    SalesPaused,
     ShowLink,
     ShowLinkOutcome,
     StandingOutcome,
@@ -89,6 +97,7 @@ from actors.user.messages import (
     Suspended,
     TooMuch,
     TrialNotOffered,
+    TrialOutcome,
     TrialStarted,
     UserUnknown,
 )
@@ -128,13 +137,25 @@ class UserActor(AsyncioActor):
     mailbox_bound = 32
 
     def __init__(
-        self, user_id: int, phases: UserPhases, catalogue: Catalogue, directory: Directory
+        self,
+        user_id: int,
+        phases: UserPhases,
+        catalogue: Catalogue,
+        directory: Directory,
+        places: Callable[[], Mapping[str, Place]] = dict,
     ) -> None:
+        """Take what it works with; `places` says how the nodes stand at a moment."""
         super().__init__()
         self.user_id = user_id
         self.phases = phases
-        self.catalogue = catalogue
+        self.offers = catalogue
         self.directory = directory
+        self.places = places
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """What the shop offers at this moment."""
+        return replace(self.offers, places=self.places())
 
     def describe(self) -> Mapping[str, Any]:
         """See `AsyncioActor`. Everything else is read from the database for each command."""
@@ -360,15 +381,15 @@ class UserActor(AsyncioActor):
 
     # Access
 
-    async def on_start_trial(
-        self, message: StartTrial
-    ) -> TrialStarted | TrialNotOffered | NotSoldToUser:
+    async def on_start_trial(self, message: StartTrial) -> TrialOutcome:
         """Let a person try, once for ever."""
         await self.phases.introduce(self.user_id, message.language)
         given_today_s = await self.phases.given_today()
         alerts: tuple[AlertDraft, ...] = ()
 
-        def decide(record: UserRecord) -> AccessChange | TooMuch | TrialNotOffered | NotSoldToUser:
+        def decide(
+            record: UserRecord,
+        ) -> AccessChange | TooMuch | TrialNotOffered | SalesPaused | NotSoldToUser:
             nonlocal alerts
             decision = decide_trial(record, self.catalogue, self._fresh(), given_today_s)
             if isinstance(decision, TooMuch):
@@ -451,6 +472,19 @@ class UserActor(AsyncioActor):
 
         outcome = await self._change(decide)
         return AccessRepaired() if isinstance(outcome, AccessChange) else NothingToRepair()
+
+    async def on_move_access(self, message: MoveAccess) -> MoveOutcome:
+        """Give the user a key on a node that stays; the old one works until then, if it can."""
+        del message
+
+        def decide(record: UserRecord) -> AccessChange | NothingToMove | NowhereToGo:
+            return decide_move(record, self.catalogue, self._fresh())
+
+        outcome = await self._change(decide)
+        if isinstance(outcome, AccessChange):
+            log.info("access_moves", user_id=self.user_id)
+            return AccessMoves()
+        return NothingToMove() if isinstance(outcome, DoneBefore) else outcome
 
     # What all of these share
 

@@ -71,6 +71,11 @@ class PlanNotSold:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SalesPaused:
+    """Every node that could take the user is full, or has not answered for long."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NotSoldToUser:
     """We do not sell to this user."""
 
@@ -87,9 +92,10 @@ class TooManyOrders:
     """So many orders wait for their payment that another one is refused."""
 
 
-OpenPurchaseOutcome = (
-    InvoiceDue | InvoiceAlreadySent | PlanNotSold | NotSoldToUser | TooFarAhead | TooManyOrders
+NoInvoice = (
+    InvoiceAlreadySent | PlanNotSold | SalesPaused | NotSoldToUser | TooFarAhead | TooManyOrders
 )
+OpenPurchaseOutcome = InvoiceDue | NoInvoice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -238,8 +244,11 @@ class TrialNotOffered:
     """There is no trial, or this person had one, or bought already."""
 
 
+TrialOutcome = TrialStarted | TrialNotOffered | SalesPaused | NotSoldToUser
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StartTrial(Request[TrialStarted | TrialNotOffered | NotSoldToUser]):
+class StartTrial(Request[TrialOutcome]):
     """The user wants to try for nothing, which each person may once."""
 
     operation_id: str
@@ -367,6 +376,31 @@ class RepairAccess(Request[AccessRepaired | NothingToRepair]):
     operation_id: str
     uuid: UUID
     gen: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessMoves:
+    """A key on another node is being made; the old one goes when it works."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NothingToMove:
+    """The user depends on no node that is on its way out, or is moving already."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NowhereToGo:
+    """No other node of the user's plan answers and has room."""
+
+
+MoveOutcome = AccessMoves | NothingToMove | NowhereToGo
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MoveAccess(Request[MoveOutcome]):
+    """The user's node is drained, or lost."""
+
+    operation_id: str
 
 
 class Standing(StrEnum):

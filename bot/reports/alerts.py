@@ -26,6 +26,8 @@ ALERTS: dict[str, frozenset[str]] = {
     "alert-node-key": frozenset({"node"}),
     "alert-node-certificate": frozenset({"node"}),
     "alert-node-answers-wrong": frozenset({"node"}),
+    "alert-node-empty": frozenset({"node"}),
+    "alert-node-nowhere": frozenset({"node"}),
     "alert-expiry-held": frozenset({"why"}),
     "alert-node-frozen": frozenset({"node", "reason"}),
     "alert-policy-reverted": frozenset({"key", "old", "new"}),

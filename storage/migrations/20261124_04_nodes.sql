@@ -17,6 +17,8 @@ CREATE INDEX credentials_of_node ON credentials (node_id, uuid) INCLUDE (desired
 ALTER TABLE nodes ADD COLUMN reason text NOT NULL DEFAULT '',
     ADD COLUMN changed_at timestamptz NOT NULL DEFAULT now(),
     ADD COLUMN changed_by text NOT NULL DEFAULT '',
+    -- What a frozen node goes back to.
+    ADD COLUMN state_before text,
     -- Whose writing on the node an operator has accepted, although it is not ours.
     ADD COLUMN accepted_writer text;
 
@@ -61,6 +63,7 @@ CREATE TABLE watermarks (
 DROP INDEX subscriptions_expired;
 DROP TABLE watermarks, reconcile_runs, adopted_users;
 ALTER TABLE nodes DROP COLUMN reason, DROP COLUMN changed_at, DROP COLUMN changed_by,
+    DROP COLUMN state_before,
     DROP COLUMN accepted_writer;
 DROP INDEX credentials_of_node, credentials_due;
 CREATE INDEX credentials_due ON credentials (node_id, next_at)

@@ -13,7 +13,7 @@ from supervisors.operators.node_views import PATIENCE_S, BreakerView, NodeView
 
 nodes_app = typer.Typer(
     cls=ListByDefault,
-    help="Nodes: look, freeze, unfreeze, adopt, confirm. Alone: list.",
+    help="Nodes: look, drain, freeze and what follows. Alone: list.",
 )
 breaker_app = typer.Typer(
     cls=ListByDefault, help="Circuit breakers of nodes: look, isolate, close, release. Alone: list."
@@ -98,6 +98,38 @@ def nodes_confirm(
     _act(context, node, "confirm", reason, removals=removals, as_json=as_json)
 
 
+@nodes_app.command("drain")
+def nodes_drain(
+    context: typer.Context, node: Node, reason: Reason = "", as_json: Json = False
+) -> None:
+    """Put nobody new on a node, and give whoever is there a key on another one of their plan."""
+    _act(context, node, "drain", reason, as_json=as_json)
+
+
+@nodes_app.command("lost")
+def nodes_lost(
+    context: typer.Context, node: Node, reason: Reason = "", as_json: Json = False
+) -> None:
+    """Give a node up that does not come back: whoever was there gets a new link elsewhere."""
+    _act(context, node, "lose", reason, as_json=as_json)
+
+
+@nodes_app.command("remove")
+def nodes_remove(
+    context: typer.Context, node: Node, reason: Reason = "", as_json: Json = False
+) -> None:
+    """Be done with a node on which nobody is left."""
+    _act(context, node, "remove", reason, as_json=as_json)
+
+
+@nodes_app.command("activate")
+def nodes_activate(
+    context: typer.Context, node: Node, reason: Reason = "", as_json: Json = False
+) -> None:
+    """Work with a node again that was drained, lost or removed."""
+    _act(context, node, "activate", reason, as_json=as_json)
+
+
 @breaker_app.command("list")
 def breaker_list(context: typer.Context, as_json: Json = False) -> None:
     """Show whether nodes are called, and when one that is away is asked again."""
@@ -171,9 +203,11 @@ def node_lines(nodes: list[NodeView]) -> list[str]:
         last = node.last_outcome or "nothing to tell yet"
         lines.append(
             f"{clean(node.id):<16} {node.state:<9} breaker {node.breaker:<12} "
-            f"users {node.users:<7} waiting {node.waiting:<5} set aside {node.set_aside:<4} "
+            f"users {_users(node):<7} waiting {node.waiting:<5} set aside {node.set_aside:<4} "
             f"last comparison: {clean(last)}"
         )
+        if node.moving:
+            lines.append(f"{'':<16} {node.moving} users are to be moved to other nodes")
         why = node.reason if node.state == "frozen" else node.last_why
         if why:
             lines.append(f"{'':<16} {clean(why)}")
@@ -183,6 +217,10 @@ def node_lines(nodes: list[NodeView]) -> list[str]:
                 "tollgate nodes unfreeze, adopt or confirm"
             )
     return lines
+
+
+def _users(node: NodeView) -> str:
+    return str(node.users) if node.capacity is None else f"{node.users}/{node.capacity}"
 
 
 def breaker_lines(breakers: list[BreakerView]) -> list[str]:

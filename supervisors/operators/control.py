@@ -178,7 +178,10 @@ def control_app(operations: LiveOperations) -> web.Application:
             web.get("/why", routes.why),
             web.get("/acts", routes.acts),
             web.get("/nodes", nodes.list),
-            web.post("/nodes/{action:freeze|unfreeze|adopt|confirm}", nodes.act),
+            web.post(
+                "/nodes/{action:freeze|unfreeze|adopt|confirm|drain|lose|remove|activate}",
+                nodes.act,
+            ),
             web.get("/breakers", nodes.breakers),
             web.post("/breakers", nodes.order),
             web.post("/reconcile", nodes.reconcile),
@@ -332,6 +335,17 @@ class _NodeRoutes:
             case "adopt":
                 adopted = await nodes.unfreeze(wish.node, who, wish.reason, adopt=True)
                 outcome += f"; {adopted} of its users stay whom the database does not know"
+            case "drain":
+                moving = await nodes.drain(wish.node, who, wish.reason)
+                outcome = f"{wish.node} takes nobody new, and {moving} users are moved"
+            case "lose":
+                moving = await nodes.lose(wish.node, who, wish.reason)
+                outcome = f"{wish.node} is given up: {moving} users get a new link"
+            case "remove":
+                await nodes.remove(wish.node, who, wish.reason)
+                outcome = f"{wish.node} is removed"
+            case "activate":
+                await nodes.activate(wish.node, who, wish.reason)
             case _:
                 run = await nodes.confirm(wish.node, wish.removals, who, wish.reason)
                 outcome += f"; {run.removed} users without a right were removed"

@@ -55,6 +55,8 @@ ALERTS: Mapping[EventKind, tuple[str, tuple[str, ...]]] = {
     EventKind.NODE_CERTIFICATE: ("alert-node-certificate", ("node",)),
     EventKind.EXPIRY_HELD: ("alert-expiry-held", ("why",)),
     EventKind.NODE_ANSWERS_WRONG: ("alert-node-answers-wrong", ("node",)),
+    EventKind.NODE_EMPTY: ("alert-node-empty", ("node",)),
+    EventKind.NODE_NOWHERE: ("alert-node-nowhere", ("node",)),
 }
 #: Everybody waits while the loop is blocked; for so long, people notice. Seconds.
 ALARMING_BLOCKAGE_S = 1.0
@@ -150,13 +152,14 @@ class Journal:
         if found is None:
             return
         text_id, arguments = found
-        last = self._alerted.get((text_id, event.actor))
+        about = str(event.details.get("node", event.actor))
+        last = self._alerted.get((text_id, about))
         if last is not None and event.at - last < ALERT_INTERVAL_S and not _always_news(event):
             return
         self._alerted = {
             key: at for key, at in self._alerted.items() if event.at - at < ALERT_INTERVAL_S
         }
-        self._alerted[text_id, event.actor] = event.at
+        self._alerted[text_id, about] = event.at
         for owner in self._owners:
             key = f"{text_id}:{event.actor}:{self._life}:{next(self._numbers)}"
             alert = AlertDraft(dedupe_key=key, owner=owner, text_id=text_id, arguments=arguments)

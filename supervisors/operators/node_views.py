@@ -40,6 +40,9 @@ class NodeView:
     last_why: str
     orphans: int
     missing: int
+    #: For how many users it is meant, if that is said; and how many have to leave it.
+    capacity: int | None = None
+    moving: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,9 +4,10 @@ A frozen node works on but for removals: to let it go on, somebody says which si
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from actors.placement.actor import PLACEMENT
 from actors.provisioner.actor import PROVISIONER
 from actors.provisioner.breaker import Hold
 from actors.provisioner.health import NodeHealth
@@ -21,6 +22,7 @@ from storage.operations import OperatorRecords
 from storage.rows import NodeOverview, NodeState, ReconcileRun
 from supervisors.operators.node_views import PATIENCE_S, BreakerView, NodeView
 
+LEAVING = frozenset({NodeState.DRAINING, NodeState.LOST})
 ORDERS: Mapping[str, Hold] = {"isolate": Hold.ISOLATED, "close": Hold.CLOSED}
 
 
@@ -33,6 +35,8 @@ class NodeOperations:
     records: OperatorRecords
     healths: Mapping[str, NodeHealth]
     clock: Clock
+    #: For how many users each node is meant, where that is said.
+    capacities: Mapping[str, int | None] = field(default_factory=dict)
 
     async def nodes(self) -> list[NodeView]:
         """All nodes, also those that left the settings."""
@@ -107,8 +111,7 @@ class NodeOperations:
             OperationRefused: the node does not answer, or is not frozen.
         """
         adopted = await self._accept(node_id, who, adopt=adopt)
-        await self._set_state(node_id, NodeState.ACTIVE, (NodeState.FROZEN,), who, reason)
-        self.directory.find(PROVISIONER, node_id).wake()
+        await self._unfreeze(node_id, who, reason)
         return adopted
 
     async def confirm(self, node_id: str, removals: int, who: str, reason: str) -> ReconcileRun:
@@ -132,8 +135,77 @@ class NodeOperations:
             )
         if run.outcome in {"away", "key refused", "gone", "frozen"}:
             raise OperationRefused(f"{node_id}: {run.outcome}. {run.why}")
-        await self._set_state(node_id, NodeState.ACTIVE, (NodeState.FROZEN,), who, reason)
+        await self._unfreeze(node_id, who, reason)
         return run
+
+    async def drain(self, node_id: str, who: str, reason: str) -> int:
+        """Nobody new comes to a node, and whoever is there gets a key elsewhere; how many are.
+
+        Raises:
+            OperationRefused: there is no such node, or it is not active.
+        """
+        return await self._clear(node_id, NodeState.DRAINING, (NodeState.ACTIVE,), who, reason)
+
+    async def lose(self, node_id: str, who: str, reason: str) -> int:
+        """A node is gone for good: whoever is there gets a new link elsewhere; how many are.
+
+        Raises:
+            OperationRefused: there is no such node, or it is lost or removed already.
+        """
+        of = (NodeState.ACTIVE, NodeState.DRAINING, NodeState.FROZEN)
+        return await self._clear(node_id, NodeState.LOST, of, who, reason)
+
+    async def remove(self, node_id: str, who: str, reason: str) -> None:
+        """Be done with a node on which nobody is.
+
+        Raises:
+            OperationRefused: somebody is, or there is no such node.
+        """
+        known = await self._known(node_id)
+        if not await self.phases.remove_node(node_id, who, redacted(reason)):
+            if known.state is NodeState.REMOVED:
+                raise OperationRefused(f"{node_id} is removed already")
+            raise OperationRefused(
+                f"{node_id} still has {known.users} users; move them first: tollgate nodes drain"
+            )
+        self._wake_placement()
+
+    async def activate(self, node_id: str, who: str, reason: str) -> None:
+        """Work with a node again that was drained, lost or removed.
+
+        Raises:
+            OperationRefused: it is none of these, or not in the settings.
+        """
+        self._health(node_id)
+        of = (NodeState.DRAINING, NodeState.LOST, NodeState.REMOVED)
+        await self._set_state(node_id, NodeState.ACTIVE, of, who, reason)
+        self._wake_placement()
+        self.directory.find(PROVISIONER, node_id).wake()
+
+    async def _clear(
+        self, node_id: str, state: NodeState, of: Sequence[NodeState], who: str, reason: str
+    ) -> int:
+        known = await self._known(node_id)
+        await self._set_state(node_id, state, of, who, reason)
+        self._wake_placement()
+        return known.users
+
+    async def _known(self, node_id: str) -> NodeOverview:
+        """A node, also one that left the settings."""
+        overview = await self.phases.overview()
+        found = next((node for node in overview if node.id == node_id), None)
+        if found is None:
+            raise _unknown(node_id, [node.id for node in overview])
+        return found
+
+    async def _unfreeze(self, node_id: str, who: str, reason: str) -> None:
+        if await self.phases.unfreeze(node_id, who, redacted(reason)) is None:
+            raise OperationRefused(f"{node_id} is not frozen; see: tollgate nodes")
+        self._wake_placement()
+        self.directory.find(PROVISIONER, node_id).wake()
+
+    def _wake_placement(self) -> None:
+        self.directory.find(PLACEMENT).wake()
 
     async def _accept(self, node_id: str, who: str, *, adopt: bool) -> int:
         self._health(node_id)
@@ -159,9 +231,7 @@ class NodeOperations:
     def _health(self, node_id: str) -> NodeHealth:
         health = self.healths.get(node_id)
         if health is None:
-            names = ", ".join(self.healths) or "none"
-            shown = "".join(c if c.isprintable() else "?" for c in node_id[:40])
-            raise OperationRefused(f"no node {shown} is in the settings; there are: {names}")
+            raise _unknown(node_id, list(self.healths))
         return health
 
     def _view(self, node: NodeOverview) -> NodeView:
@@ -180,4 +250,12 @@ class NodeOperations:
             last_why=last.why if last else "",
             orphans=last.orphans if last else 0,
             missing=last.missing if last else 0,
+            capacity=self.capacities.get(node.id),
+            moving=node.users if node.state in LEAVING else 0,
         )
+
+
+def _unknown(node_id: str, known: Sequence[str]) -> OperationRefused:
+    shown = "".join(c if c.isprintable() else "?" for c in node_id[:40])
+    names = ", ".join(known) or "none"
+    return OperationRefused(f"no node {shown} is in the settings; there are: {names}")

@@ -48,7 +48,16 @@ def parts(**changes: Any) -> Parts:
         "user": lambda _: Puppet(),
         "intake": lambda _: Puppet(),
     }
-    alike = ("journal", "policies", "control", "notifier", "inbox", "expiry", "payments")
+    alike = (
+        "journal",
+        "policies",
+        "control",
+        "notifier",
+        "inbox",
+        "placement",
+        "expiry",
+        "payments",
+    )
     return Parts(**(dict.fromkeys(alike, Puppet) | puppets | changes))
 
 

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from actors.user.decisions.catalogue import Catalogue, Fresh, first_of
-from actors.user.decisions.keys import choose_node, let_in, move, shut_out
+from actors.user.decisions.keys import choose_node, leave, let_in, may_be_sold, move, shut_out
 from actors.user.decisions.money import run_away
 from actors.user.decisions.paid_time import (
     bound_of,
@@ -28,12 +28,15 @@ from actors.user.messages import (
     GrantAccess,
     NoAccess,
     NotExpired,
+    NothingToMove,
     NothingToRepair,
     NotSoldToUser,
+    NowhereToGo,
     PlanNotSold,
     Reissue,
     ReissueTooOften,
     ReissueUnderWay,
+    SalesPaused,
     Standing,
     StandingUnchanged,
     Suspended,
@@ -94,9 +97,25 @@ def decide_repair(record: UserRecord, uuid: UUID, gen: int) -> AccessChange | No
     return AccessChange(user_id=record.user.tg_id, before=record.subscription, wishes=(wish,))
 
 
+def decide_move(
+    record: UserRecord, catalogue: Catalogue, fresh: Fresh
+) -> AccessChange | NothingToMove | NowhereToGo:
+    """Give whoever depends on a node that is drained or lost a key on another one."""
+    subscription = record.subscription
+    if subscription is None or record.user is None:
+        return NothingToMove()
+    plan = catalogue.plans.get(subscription.plan_id)
+    wishes = leave(record, plan, catalogue, fresh.uuid)
+    if wishes is None:
+        return NowhereToGo()
+    if not wishes:
+        return NothingToMove()
+    return AccessChange(user_id=record.user.tg_id, before=subscription, wishes=wishes)
+
+
 def decide_trial(
     record: UserRecord, catalogue: Catalogue, fresh: Fresh, given_today_s: int
-) -> AccessChange | TooMuch | TrialNotOffered | NotSoldToUser:
+) -> AccessChange | TooMuch | TrialNotOffered | SalesPaused | NotSoldToUser:
     """What a person may try for nothing, once for ever; too much when the shop gave too much."""
     trial = catalogue.plans.trial
     if record.user is None or not may_buy(record):
@@ -108,8 +127,10 @@ def decide_trial(
         return TooMuch(bound=Bound.SHOP_DAY, limit_s=most_s)
     plan, user_id = catalogue.plans.get(trial.plan), record.user.tg_id
     node_id = choose_node(record, plan, catalogue)
-    if plan is None or node_id is None:
+    if plan is None or not catalogue.nodes_of(plan):
         return TrialNotOffered()
+    if node_id is None or not may_be_sold(record, node_id, catalogue):
+        return SalesPaused()
     after = lengthened(
         None,
         record,
@@ -140,9 +161,11 @@ def decide_grant(
     if not may_buy(record):
         return Suspended()
     plan = _plan_granted(record, message, catalogue)
-    node_id = choose_node(record, plan, catalogue) if plan else None
-    if plan is None or node_id is None:
+    allowed = catalogue.nodes_of(plan) if plan else ()
+    if plan is None or not allowed:
         return PlanNotSold()
+    # An owner's word fills a node beyond its capacity.
+    node_id = choose_node(record, plan, catalogue) or allowed[0]
     period_s, user_id = message.period_s or plan.period_s, record.user.tg_id
     # Before anything is reckoned: an end that no calendar holds is an error, not an answer.
     too_much = _gift_bound(period_s, catalogue.plans.limits, given_today_s)
@@ -242,7 +265,7 @@ def decide_reissue(
     if waiting is None and _reissued_today(record) >= REISSUES_A_DAY:
         return ReissueTooOften(per_day=REISSUES_A_DAY)
     plan = catalogue.plans.get(subscription.plan_id)
-    node_id = choose_node(record, plan, catalogue) or first_of(catalogue.nodes)
+    node_id = choose_node(record, plan, catalogue) or first_of(catalogue.serving)
     wishes: tuple[Wish, ...] = ()
     if message.leaked:
         wishes = tuple(RemovedCredential(uuid=c.uuid, node_id=c.node_id) for c in current)
@@ -296,7 +319,7 @@ def _standing_steps(
     after, reason = resumed(before), "access restored"
     entry = step(after, 0, ("restore", act.operation_id), act.reason or reason, act.actor)
     plan = catalogue.plans.get(before.plan_id)
-    node_id = choose_node(record, plan, catalogue) or first_of(catalogue.nodes)
+    node_id = choose_node(record, plan, catalogue) or first_of(catalogue.serving)
     if after.status is not SubscriptionStatus.ACTIVATING or node_id is None:
         return (entry,), ()
     return (entry,), let_in(record, node_id, catalogue, fresh.uuid)

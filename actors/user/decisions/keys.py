@@ -17,12 +17,25 @@ from storage.rows import (
 
 
 def choose_node(record: UserRecord, plan: Plan | None, catalogue: Catalogue) -> str | None:
-    """Where a user goes: the node that serves or served them, else the plan's first."""
+    """Where a user goes: the node that serves or served them, else the plan's best with room.
+
+    Who comes back goes elsewhere only if that node is on its way out, or long in coming back.
+    """
     allowed = catalogue.nodes_of(plan)
-    served = next(iter(present(record)), None) or next(iter(record.credentials), None)
-    if served is not None and served.node_id in allowed:
+    current = next(iter(present(record)), None)
+    served = current or next(iter(record.credentials), None)
+    if served is None or served.node_id not in allowed:
+        return catalogue.best_of(allowed)
+    place = catalogue.place(served.node_id)
+    if place.welcomes and (current is not None or place.sells):
         return served.node_id
-    return first_of(allowed)
+    return catalogue.best_of(allowed) or served.node_id
+
+
+def may_be_sold(record: UserRecord, node_id: str, catalogue: Catalogue) -> bool:
+    """Whether a node that is away keeps nobody from buying there; who is there may extend."""
+    at_home = any(c.node_id == node_id for c in present(record))
+    return at_home or catalogue.place(node_id).sells
 
 
 def let_in(record: UserRecord, node_id: str, catalogue: Catalogue, fresh: UUID) -> tuple[Wish, ...]:
@@ -30,7 +43,7 @@ def let_in(record: UserRecord, node_id: str, catalogue: Catalogue, fresh: UUID) 
     current = next(iter(present(record)), None)
     if current is None:
         return (_again(record, node_id) or NewCredential(uuid=fresh, node_id=node_id),)
-    if current.node_id not in catalogue.nodes:
+    if current.node_id not in catalogue.serving:
         return _elsewhere(record, current, node_id, fresh)
     # Access is being made already; the one confirmation starts all the time that waits.
     under_way = not current.applied and not current.quarantined
@@ -42,10 +55,29 @@ def move(
 ) -> tuple[Wish, ...]:
     """What must happen for access to be on a node of this plan. The old key works until then."""
     allowed = catalogue.nodes_of(plan)
-    node_id = first_of(allowed)
+    node_id = catalogue.best_of(allowed) or first_of(allowed)
     current = next(iter(present(record)), None)
     if current is None or node_id is None or current.node_id in allowed:
         return ()
+    return _elsewhere(record, current, node_id, fresh)
+
+
+def leave(
+    record: UserRecord, plan: Plan | None, catalogue: Catalogue, fresh: UUID
+) -> tuple[Wish, ...] | None:
+    """What must happen for nobody to depend on a node that is on its way out.
+
+    Returns:
+        Nothing where nothing must, or is under way; None where no node can take the user now.
+    """
+    stay = {c.replaces for c in present(record) if not catalogue.place(c.node_id).leaving}
+    leaving = (c for c in present(record) if catalogue.place(c.node_id).leaving)
+    current = next((c for c in leaving if c.uuid not in stay), None)
+    if current is None:
+        return ()
+    node_id = catalogue.best_of(catalogue.nodes_of(plan))
+    if node_id is None or not catalogue.place(node_id).answers:
+        return None
     return _elsewhere(record, current, node_id, fresh)
 
 

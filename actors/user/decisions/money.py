@@ -228,10 +228,10 @@ def _wishes(
     moved = move(record, plan, catalogue, fresh.uuid)
     if moved or after.status is SubscriptionStatus.ACTIVE:
         return moved
-    # An order may be older than the settings, which name the nodes that there are.
-    allowed = catalogue.nodes_of(plan) or catalogue.nodes
-    node_id = purchase.node_id
-    if node_id not in allowed:
+    # An order may be older than the settings, and than how the nodes stand.
+    allowed = catalogue.nodes_of(plan) or catalogue.serving or catalogue.nodes
+    node_id, place = purchase.node_id, catalogue.place(purchase.node_id)
+    if node_id not in allowed or not (place.welcomes and place.answers):
         node_id = choose_node(record, plan, catalogue) or allowed[0]
     return let_in(record, node_id, catalogue, fresh.uuid)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from actors.user.decisions.catalogue import Catalogue, Fresh
-from actors.user.decisions.keys import choose_node
+from actors.user.decisions.keys import choose_node, may_be_sold
 from actors.user.decisions.paid_time import bound_of, grown
 from actors.user.decisions.standing import may_buy, present, standing_of
 from actors.user.messages import (
@@ -14,6 +14,7 @@ from actors.user.messages import (
     NotSoldToUser,
     OpenPurchase,
     PlanNotSold,
+    SalesPaused,
     TooFarAhead,
     TooManyOrders,
 )
@@ -53,6 +54,7 @@ OpenDecision = (
     | InvoiceAlreadySent
     | NotSoldToUser
     | PlanNotSold
+    | SalesPaused
     | TooFarAhead
     | TooManyOrders
 )
@@ -66,11 +68,13 @@ def decide_open(  # noqa: PLR0911 - one for each way it ends
     if record.user is None or not may_buy(record):
         return NotSoldToUser()
     price = plan.price_in(terms.currency) if plan and terms else None
-    node_id = choose_node(record, plan, catalogue) if plan else None
-    if plan is None or terms is None or price is None or node_id is None:
+    if plan is None or terms is None or price is None or not catalogue.nodes_of(plan):
         return PlanNotSold()
-    if _stranded(record, catalogue.nodes):
+    if _stranded(record, catalogue.serving):
         return PlanNotSold()
+    node_id = choose_node(record, plan, catalogue)
+    if node_id is None or not may_be_sold(record, node_id, catalogue):
+        return SalesPaused()
     if (known := _same_order(record, message, plan, price, terms.currency)) is not None:
         return known
     if (far := _too_far(record, plan, catalogue, fresh)) is not None:

@@ -28,6 +28,14 @@ alert-node-frozen =
     Nobody is removed from it until you decide; new access works. Was the database or the node restored from a backup?
 
     <code>/nodes { $node }</code>
+alert-node-empty =
+    📦 Nobody is left on node { $node }: all have a key on another one.
+
+    It may be switched off. So that it is compared no more: <code>tollgate nodes remove { $node }</code>
+alert-node-nowhere =
+    📦 Users of node { $node } cannot be moved: no other node of their plan answers and has room.
+
+    They keep what they have, and are tried again every minute. Add a node, raise a capacity, or name more nodes in their plan.
 alert-expiry-held =
     🕰 Nobody's access ends for now: { $why }.
 

@@ -8,6 +8,14 @@ link-caption =
     <code>{ $link }</code>
 
     Paste it into Happ, v2rayNG or v2rayN, or scan the code. It is yours alone: please do not share it.
+link-moved =
+    🔁 <b>{ $plan }</b>
+    Your access has moved to another server. Works until { $until }, as before.
+
+    This is your new link; the one you had works no more:
+    <code>{ $link }</code>
+
+    Tap it to copy it, and paste it into Happ, v2rayNG or v2rayN, or scan the code.
 link-not-ready =
     ⏳ Your link is being prepared.
 

@@ -8,6 +8,10 @@ plan-not-sold =
     This plan is not for sale right now.
 
     Take a look at the others, or come back a little later.
+sales-paused =
+    Nothing new can be sold right now: our servers are full, or one is being mended.
+
+    Whoever has access keeps it and can extend it. Please come back a little later.
 not-sold-to-you =
     We cannot sell to you at the moment.
 
@@ -24,6 +28,7 @@ checkout-closed = This invoice has expired. Nothing was charged; please open a n
 checkout-price-changed = This offer has changed. Nothing was charged; please look at today's prices: /buy
 checkout-way-closed = This way to pay is closed just now. Nothing was charged; please choose another one: /buy
 checkout-under-way = A payment of this invoice is on its way already. Nothing was charged twice.
+checkout-paused = The server is not answering, so we sell nothing new just now. Nothing was charged; please try again a little later.
 checkout-try-again = We could not check your order just now. Nothing was charged; please try again in a minute.
 
 # The live message of an order

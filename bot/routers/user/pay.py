@@ -4,7 +4,7 @@ A charge is passed on whatever chat it came from and whatever its payload says: 
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import assert_never
 
 from aiogram import F, Router
@@ -13,7 +13,7 @@ from aiogram.types import Message, PreCheckoutQuery, RefundedPayment, Successful
 
 from actors.payments.messages import credit_of
 from actors.user.messages import NoteRefund
-from bot.checkout import Approve, Offer, Refusal, Refuse, decide_checkout
+from bot.checkout import Approve, NodesNow, Offer, Refusal, Refuse, decide_checkout
 from bot.gateways.payload import PayloadSigner
 from bot.gateways.port import Gateway
 from bot.gateways.telegram_invoice import charged, provider_of
@@ -41,7 +41,7 @@ async def pre_checkout(  # noqa: PLR0913, PLR0917 - a collaborator each
     plans: Plans,
     texts: Texts,
     signer: PayloadSigner,
-    nodes: frozenset[str],
+    nodes: Callable[[], NodesNow],
     gateways: Mapping[str, Gateway],
     language: str,
     unanswered: tuple[type[Exception], ...],
@@ -68,13 +68,13 @@ async def _decide(
     queries: Queries,
     plans: Plans,
     signer: PayloadSigner,
-    nodes: frozenset[str],
+    nodes: Callable[[], NodesNow],
     ways: Mapping[str, str],
 ) -> Approve | Refuse:
     claim = signer.verify(query.invoice_payload)
     quote = await queries.quote(claim.purchase_id) if claim else None
     offer = Offer(payer_id=query.from_user.id, currency=query.currency, total=query.total_amount)
-    decision = decide_checkout(claim, quote, offer, plans, nodes, ways)
+    decision = decide_checkout(claim, quote, offer, plans, nodes(), ways)
     if claim is None or isinstance(decision, Refuse):
         return decision
     # Two taps on *Pay* ask twice before either is charged: one of them may go on.

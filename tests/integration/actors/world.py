@@ -335,6 +335,7 @@ class World:
             "control": Idle,
             "inbox": Idle,
             "intake": lambda _: Idle(),
+            "placement": Idle,
             "expiry": lambda: ExpiryActor(ExpiryPhases(database), directory),
             "reconcilers": {NODE: self._reconciler} if self.reconciling else {},
             "payments": lambda: SweepActor(self.gateways, payments, directory, OWNERS, source),
@@ -515,6 +516,15 @@ class World:
         _, child = found
         assert child.actor is not None, f"{name} is not running"
         return child.actor
+
+    async def succeeded(self, name: str, before: AsyncioActor) -> None:
+        """Until another one stands behind a name than `before`."""
+
+        async def another() -> bool:
+            found = find(self.root, name)
+            return found is not None and found[1].actor not in {None, before}
+
+        await eventually(another)
 
     async def looked(self, kind: str, times: int = 2) -> None:
         """Until an actor has looked for work so often from now on, and has done what it found."""

@@ -26,6 +26,7 @@ from actors.payments.ports import ChargePage, GiveBackOutcome, GivenBack
 from actors.runtime.inspection import ActorDetails, ActorState, ActorView
 from actors.runtime.messages import Request
 from actors.user.messages import StatusShown
+from bot.checkout import NodesNow
 from bot.dispatcher import build_dispatcher
 from bot.gateways.payload import PayloadSigner
 from bot.gateways.port import Offer, OrderToPay, TelegramInvoice
@@ -49,6 +50,7 @@ from storage.rows import (
     UserStatus,
 )
 
+NODES_NOW = NodesNow(serving=frozenset({"node-1"}), selling=frozenset({"node-1"}))
 TOKEN = "123456:canary-of-a-token"
 NOW = datetime(2026, 12, 24, 15, 4, tzinfo=UTC)
 BUYER = 77
@@ -463,7 +465,7 @@ def world(
         users=users,
         queries=queries,
         plans=plans,
-        nodes=frozenset({"node-1"}),
+        nodes=lambda: NODES_NOW,
         texts=texts,
         signer=signer,
         gateways=gateways,

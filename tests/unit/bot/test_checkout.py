@@ -7,14 +7,14 @@ from uuid import UUID
 
 import pytest
 
-from bot.checkout import PAYABLE, Approve, Offer, Refusal, Refuse, decide_checkout
+from bot.checkout import PAYABLE, Approve, NodesNow, Offer, Refusal, Refuse, decide_checkout
 from bot.gateways.payload import InvoiceClaim
 from config.plans import Plans
 from storage.rows import PurchaseStatus, QuoteRow, SubscriptionStatus, UserStatus
 from tests.unit.bot.conftest import BUYER, NOW, PURCHASE, month, quote
 
 CLAIM = InvoiceClaim(purchase_id=PURCHASE, user_id=BUYER, plan_id="month")
-NODES = frozenset({"node-1"})
+NODES = NodesNow(serving=frozenset({"node-1", "node-2"}), selling=frozenset({"node-1"}))
 WAYS = {"stars": "XTR", "card": "RUB"}
 OFFER = Offer(payer_id=BUYER, currency="XTR", total=150)
 BY_CARD = {"provider": "card", "currency": "RUB", "price": 19_900}
@@ -120,3 +120,27 @@ def test_a_way_to_pay_that_was_switched_off_since_takes_no_money(
 def test_a_closed_way_says_nothing_to_a_stranger(plans: Plans) -> None:
     decision = decide_checkout(CLAIM, quote(user_id=1), OFFER, plans, NODES, {})
     assert decision == Refuse(reason=Refusal.NOT_YOURS)
+
+
+def test_newcomers_are_charged_for_nothing_that_is_long_in_coming(plans: Plans) -> None:
+    away = NodesNow(serving=frozenset({"node-1"}), selling=frozenset())
+
+    assert decide_checkout(CLAIM, quote(), OFFER, plans, away, WAYS) == Refuse(
+        reason=Refusal.PAUSED
+    )
+
+
+@pytest.mark.parametrize("status", [SubscriptionStatus.ACTIVE, SubscriptionStatus.ACTIVATING])
+def test_who_has_access_may_extend_it_while_its_node_is_away(
+    plans: Plans, status: SubscriptionStatus
+) -> None:
+    away = NodesNow(serving=frozenset({"node-1"}), selling=frozenset())
+    row = replace(quote(), subscription_status=status)
+
+    assert decide_checkout(CLAIM, row, OFFER, plans, away, WAYS) == Approve()
+
+
+def test_an_order_is_paid_while_another_node_of_its_plan_can_take_the_buyer(plans: Plans) -> None:
+    other = NodesNow(serving=frozenset({"node-1", "node-2"}), selling=frozenset({"node-2"}))
+
+    assert decide_checkout(CLAIM, quote(), OFFER, plans, other, WAYS) == Approve()

@@ -30,6 +30,7 @@ from bot.texts import Texts
 from config.plans import Plans
 from tests.unit.bot.conftest import (
     LINK,
+    NODES_NOW,
     NOW,
     PURCHASE,
     FakeQueries,
@@ -108,7 +109,7 @@ async def bot(
         users=users,
         queries=queries,
         plans=plans,
-        nodes=frozenset({"node-1"}),
+        nodes=lambda: NODES_NOW,
         texts=texts,
         signer=signer,
         gateways={"stars": StarsGateway(bot, signer)},

@@ -27,6 +27,7 @@ from config.plans import Plans
 from config.tuning import Forecast, Tunable
 from tests.unit.bot.conftest import (
     BUYER,
+    NODES_NOW,
     NOW,
     OWNER,
     FakeQueries,
@@ -551,7 +552,7 @@ async def test_without_operations_owners_have_no_commands(
         users=users,
         queries=queries,
         plans=plans,
-        nodes=frozenset({"node-1"}),
+        nodes=lambda: NODES_NOW,
         texts=texts,
         signer=signer,
         gateways={},

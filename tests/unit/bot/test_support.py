@@ -15,6 +15,7 @@ from bot.texts import Texts
 from config.plans import Plans
 from tests.unit.bot.conftest import (
     BUYER,
+    NODES_NOW,
     FakeQueries,
     FakeTelegram,
     FakeUsers,
@@ -128,7 +129,7 @@ async def test_without_owners_the_profile_is_named(
         users=users,
         queries=queries,
         plans=plans,
-        nodes=frozenset({"node-1"}),
+        nodes=lambda: NODES_NOW,
         texts=texts,
         signer=signer,
         gateways={},

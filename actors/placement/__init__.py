@@ -1,0 +1,1 @@
+"""Where people are put, and how they leave nodes that go."""
