@@ -200,18 +200,18 @@ async def test_who_was_never_here_cannot_be_disconnected(files: Files) -> None:
 
 
 class SeenFrom:
-    """An Xray that shows a user at one address."""
+    """An Xray that shows a user at some addresses."""
 
-    def __init__(self, address: str) -> None:
-        self._address = address
+    def __init__(self, *addresses: str) -> None:
+        self._addresses = addresses
 
     async def addresses(self, _: str) -> list[str]:
         """Where he is connected from."""
-        return [self._address]
+        return list(self._addresses)
 
 
-def seen_from(address: str) -> HotApi:
-    return cast("HotApi", SeenFrom(address))
+def seen_from(*addresses: str) -> HotApi:
+    return cast("HotApi", SeenFrom(*addresses))
 
 
 @ABLE
@@ -228,6 +228,21 @@ async def test_an_ipv4_user_of_an_ipv6_door_is_cut() -> None:
         assert await cutter.cut(seen_from("127.0.0.2"), "u") == 1
         assert await cutter.cut(seen_from("127.0.0.2"), "u") == 0
         assert await cutter.cut(seen_from("127.0.0.3"), "u") == 1
+        assert cutter.method == "socket"
+
+
+@ABLE
+async def test_who_comes_by_ipv6_is_cut_and_does_not_save_the_others() -> None:
+    door = socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True)
+    port = door.getsockname()[1]
+    with (
+        door,
+        socket.create_connection(("::1", port)),
+        socket.create_connection(("127.0.0.1", port), source_address=("127.0.0.2", 0)),
+    ):
+        cutter = Cutter(port, lambda _: False)
+
+        assert await cutter.cut(seen_from("::1", "127.0.0.2"), "u") == 2
         assert cutter.method == "socket"
 
 

@@ -148,7 +148,7 @@ class Cutter:
         return closed
 
     async def _cut_some(self, addresses: list[str]) -> int:
-        clause = " or ".join(f"dst {address}" for address in addresses)
+        clause = " or ".join(f"dst {_written(address)}" for address in addresses)
         chosen = f"sport = :{self._port} and ( {clause} )"
         before = await _ss("-Htn", chosen)
         if not before:
@@ -183,6 +183,11 @@ async def _ss(options: str, chosen: str) -> set[str]:
         raise OSError(f"ss ended with status {process.returncode}")
     lines = (line.split() for line in said.decode(errors="replace").splitlines())
     return {line[-1] for line in lines if line}
+
+
+def _written(address: str) -> str:
+    """As `ss` reads it: of a bare IPv6 address it would take the last group for a port."""
+    return f"[{address}]" if ":" in address else address
 
 
 def _is_address(text: str) -> bool:
