@@ -1,6 +1,8 @@
 """A removed user's open connections end, his neighbour's at another address do not."""
 
 import asyncio
+import gc
+import os
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,9 +14,16 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from tests.integration.node_fixtures import Files, eventually, free_port, fresh_files, running
+from tests.integration.node_fixtures import (
+    Files,
+    eventually,
+    free_port,
+    fresh_files,
+    is_alive,
+    running,
+)
 from xray_api import probe
-from xray_api.node import run
+from xray_api.node import cutting, run
 from xray_api.node.cutting import Cutter, machine_cuts
 from xray_api.node.hot_api import HotApi
 from xray_api.probe import VlessClient, vless_client
@@ -293,3 +302,28 @@ async def test_nothing_is_claimed_when_nobody_can_look(
     monkeypatch.setenv("PATH", str(tmp_path))
 
     assert await Cutter(1, lambda _: False, able=True).cut(seen_from("127.0.0.2"), "u") == 0
+
+
+async def test_a_cut_that_is_given_up_leaves_no_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given an `ss` that hangs; when the service ends during a cut; then so does `ss`."""
+    monkeypatch.setattr(cutting, "_SS_TIMEOUT_S", 1.0)
+    (tmp_path / "ss").write_text("#!/bin/sh\necho $$ > $0.pid\nexec sleep 600\n")
+    (tmp_path / "ss").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    pid = tmp_path / "ss.pid"
+    cut = asyncio.create_task(Cutter(1, lambda _: False, able=True).cut(seen_from("::1"), "u"))
+
+    async def runs() -> bool:
+        return pid.exists() and pid.read_text() != ""
+
+    await eventually(runs)
+    cut.cancel()
+    await asyncio.wait({cut})
+
+    async def ended() -> bool:
+        return not is_alive(int(pid.read_text()))
+
+    await eventually(ended)
+    gc.collect()  # what was left behind complains now

@@ -6,11 +6,13 @@ neighbour behind the same address is cut too, and his client connects again.
 
 import asyncio
 import shutil
-from asyncio.subprocess import DEVNULL, PIPE
+import subprocess
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
+from subprocess import DEVNULL, PIPE
 
 import structlog
 
@@ -169,19 +171,16 @@ async def _ss(options: str, chosen: str) -> set[str]:
     Raises:
         OSError: `ss` did not start, failed, or did not end in time.
     """
-    process = await asyncio.create_subprocess_exec(
-        "ss", options, "state", "connected", *chosen.split(), stdout=PIPE, stderr=DEVNULL
-    )
+    command = ["ss", options, "state", "connected", *chosen.split()]
+    run = partial(subprocess.run, command, stdin=DEVNULL, stdout=PIPE, stderr=DEVNULL, text=True)
     try:
-        async with asyncio.timeout(_SS_TIMEOUT_S):
-            said, _ = await process.communicate()
-    except TimeoutError:
-        process.kill()
-        await process.wait()
-        raise
-    if process.returncode != 0:
-        raise OSError(f"ss ended with status {process.returncode}")
-    lines = (line.split() for line in said.decode(errors="replace").splitlines())
+        # In a thread: asyncio leaks a process whose start is cancelled.
+        ended = await asyncio.to_thread(run, timeout=_SS_TIMEOUT_S, check=False)
+    except subprocess.TimeoutExpired:  # its own text names addresses of users
+        raise TimeoutError(f"ss gave no answer within {_SS_TIMEOUT_S:g} s") from None
+    if ended.returncode != 0:
+        raise OSError(f"ss ended with status {ended.returncode}")
+    lines = (line.split() for line in ended.stdout.splitlines())
     return {line[-1] for line in lines if line}
 
 
