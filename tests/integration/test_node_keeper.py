@@ -1,9 +1,11 @@
 """When Xray is started again, and when it is not."""
 
 import asyncio
+import errno
 import math
 import os
 import signal
+import socket
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from pathlib import Path
@@ -131,6 +133,24 @@ async def test_a_refused_configuration_is_not_tried_again(make: Make, tmp_path: 
     await eventually(refused)
     assert pauses.taken == [0.5]
     assert not pauses.over.is_set()
+
+
+async def test_a_machine_without_files_left_ends_no_keeper(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given an Xray that ended while no file could be opened; then it is tried again."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    pauses = Pauses(limit=2)
+    keeper = make(program(tmp_path, "exit 1"), pauses)
+    monkeypatch.setattr(socket, "create_server", refuse)
+
+    async with asyncio.timeout(PATIENCE_S):
+        await pauses.over.wait()
+
+    assert keeper.reason == "Xray gets no port for its API: Too many open files"
 
 
 async def test_a_first_start_with_a_busy_port_is_tried_three_times(

@@ -244,7 +244,14 @@ def environment() -> dict[str, str]:
 
 
 def free_port() -> int:
-    """A port of loopback that nobody has."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
+    """A port of loopback that nobody has.
+
+    Raises:
+        XrayStartError: there is none, or no file may be opened any more.
+    """
+    try:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            port: int = server.getsockname()[1]
+    except OSError as error:
+        raise XrayStartError(f"gets no port for its API: {error.strerror}") from error
     return port
