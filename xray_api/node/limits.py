@@ -1,10 +1,11 @@
-"""What one caller may cost: guesses at the key, and reads that make Xray list everybody."""
+"""What one caller may cost: guesses at the key, silence, and reads that list everybody."""
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from ipaddress import IPv6Address, IPv6Network
+from typing import Generic, TypeVar
 
 #: Wrong keys from one address at once, and then in a second.
 GUESSES_AT_ONCE = 20
@@ -13,6 +14,11 @@ GUESSES_PER_S = 1.0
 MOST_ADDRESSES = 10_000
 #: Heavy reads that may wait for the one that is under way.
 MOST_WAITING = 8
+#: How long a connection may be open without a valid key, and how many such there may be.
+STRANGERS_FOR_S = 10.0
+MOST_STRANGERS = 500
+
+Connection = TypeVar("Connection")
 
 
 class TooMany(Exception):  # noqa: N818 - says what happened
@@ -43,6 +49,39 @@ class FailedKeys:
         if len(self._left) > MOST_ADDRESSES:
             self._left.popitem(last=False)
         return left < 1
+
+
+class Strangers(Generic[Connection]):
+    """Connections on which no valid key has come: few, and not for long.
+
+    A silent one costs a stranger nothing, and the service one of the files that it may open.
+    """
+
+    def __init__(self) -> None:
+        self._known: set[Connection] = set()
+        self._since: dict[Connection, float] = {}
+
+    def vouch(self, connection: Connection) -> None:
+        """A valid key has come on it: it may stay."""
+        self._known.add(connection)
+
+    def overdue(self, connections: Iterable[Connection], now: float) -> list[Connection]:
+        """Those to be ended, of all that are open; the oldest first where they are too many.
+
+        Args:
+            connections: all that are open.
+            now: seconds of a clock that never goes back.
+        """
+        opened = list(connections)
+        self._known.intersection_update(opened)
+        self._since = {c: self._since.get(c, now) for c in opened if c not in self._known}
+        oldest_first = sorted(self._since, key=self._since.__getitem__)
+        too_many = len(oldest_first) - MOST_STRANGERS
+        return [
+            connection
+            for place, connection in enumerate(oldest_first)
+            if place < too_many or now - self._since[connection] >= STRANGERS_FOR_S
+        ]
 
 
 class HeavyReads:

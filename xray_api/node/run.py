@@ -121,6 +121,9 @@ async def _serve(
         for work in (
             lambda: cutter.run(lambda: applier.hot),
             lambda: reloader.run(hangup),
+            lambda: service.end_strangers(
+                lambda: runner.server.connections if runner.server else ()
+            ),
             store.keep_copies,
         ):
             stack.callback(asyncio.create_task(_kept_up(work)).cancel)

@@ -1,7 +1,7 @@
 """The node's HTTP API: parse, apply, answer."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from uuid import UUID
@@ -68,7 +68,7 @@ from xray_api.node.http_edge import (
     unavailable,
 )
 from xray_api.node.keys import ApiKeys
-from xray_api.node.limits import FailedKeys, HeavyReads, TooMany
+from xray_api.node.limits import FailedKeys, HeavyReads, Strangers, TooMany
 from xray_api.node.links import Links
 from xray_api.node.listing import Listing, ListingError
 from xray_api.node.openapi import document
@@ -78,6 +78,9 @@ from xray_api.node.traffic import traffic
 
 #: Of a caller's time, what `/readyz` may spend on Xray; the rest is for the account itself.
 OBSERVING_SHARE = 0.8
+
+#: Between looks at the connections of strangers.
+LOOK_EVERY_S = 1.0
 
 _OPEN_PATHS = frozenset({"/healthz"})
 #: One user's path; a colon begins an action.
@@ -99,6 +102,7 @@ class Service:
     cutter: Cutter
     accountant: Accountant
     failed_keys: FailedKeys = field(default_factory=FailedKeys)
+    strangers: Strangers[web.RequestHandler] = field(default_factory=Strangers)
     heavy: HeavyReads = field(default_factory=HeavyReads)
 
     def app(self) -> web.Application:
@@ -266,6 +270,13 @@ class Service:
         _log.info("user_disconnected", user=str(uuid)[:8], closed=closed)
         return answer(DisconnectReply(closed=closed, method=self.cutter.method))
 
+    async def end_strangers(self, opened: Callable[[], Iterable[web.RequestHandler]]) -> None:
+        """End connections without a valid key that are too old or too many, until cancelled."""
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)  # noqa: TID251 - tests wait for what it does
+            for connection in self.strangers.overdue(opened(), asyncio.get_running_loop().time()):
+                connection.force_close()
+
     @asynccontextmanager
     async def _heavy_read(self) -> AsyncIterator[None]:
         """A turn at reads that make Xray list everybody."""
@@ -310,8 +321,10 @@ class Service:
 
     @web.middleware
     async def _check_key(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        given = request.headers.get(API_KEY_HEADER, "")
-        if request.path in _OPEN_PATHS or self.keys.accept(given):
+        known = self.keys.accept(request.headers.get(API_KEY_HEADER, ""))
+        if known:
+            self.strangers.vouch(request.protocol)
+        if known or request.path in _OPEN_PATHS:
             return await handler(request)
         now = asyncio.get_running_loop().time()
         if self.failed_keys.too_many(request.remote or "", now):
