@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import resource
 import signal
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -236,6 +237,21 @@ async def test_a_taken_over_xray_is_watched(unit_machine: Machine) -> None:
         os.kill(unit_machine.unit_pid, signal.SIGKILL)
 
         await until_ready(node, restarts=1)
+
+
+async def test_a_service_with_many_open_files_can_watch_xray(unit_machine: Machine) -> None:
+    """`select` knows no file above 1023."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4096), hard))
+    held = [os.open(os.devnull, os.O_RDONLY)]
+    try:
+        held += [os.dup(held[0]) for _ in range(1100)]
+        async with running(unit_machine.files.settings()), unit_machine.files.client() as node:
+            assert (await node.ready()).ready
+    finally:
+        for file in held:
+            os.close(file)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 async def test_another_configuration_is_not_taken_over(unit_machine: Machine) -> None:

@@ -227,9 +227,14 @@ class UnitEngine:
             return None
         except OSError as error:
             raise XrayStartError(f"cannot be watched: {error.strerror}") from error
-        # Only now is the id surely held by the process that systemd named.
-        if (await self.state()).invocation != state.invocation or _is_readable(watch):
-            os.close(watch)
+        held = False
+        try:
+            # Only now is the id surely held by the process that systemd named.
+            held = (await self.state()).invocation == state.invocation and not _is_readable(watch)
+        finally:
+            if not held:
+                os.close(watch)
+        if not held:
             return None
         version = await _version(_program(state))
         return XrayUnit(self, state, watch, port, version)
@@ -367,7 +372,9 @@ async def _accepts(port: int) -> bool:
 
 
 def _is_readable(watch: int) -> bool:
-    return bool(select.select([watch], [], [], 0)[0])
+    look = select.poll()  # `select` knows no file above 1023
+    look.register(watch, select.POLLIN)
+    return bool(look.poll(0))
 
 
 async def _version(program: Path) -> str:
