@@ -239,6 +239,21 @@ async def test_a_taken_over_xray_is_watched(unit_machine: Machine) -> None:
         await until_ready(node, restarts=1)
 
 
+async def test_a_taken_over_xray_keeps_its_own_version(unit_machine: Machine) -> None:
+    """Given a newer binary since its start; then `/readyz` names the one that runs."""
+    machine = unit_machine
+    async with running(machine.files.settings()):
+        pass
+    newer = XRAY.replace("Xray 26.10.10", "Xray 27.1.1")
+    machine.program.unlink()
+    machine.program.write_text(newer)
+    machine.program.chmod(0o755)
+
+    async with running(machine.files.settings()), machine.files.client() as node:
+        assert (await node.ready()).xray.version == "26.10.10"
+        assert machine.calls.count("restart") == 1
+
+
 async def test_a_service_with_many_open_files_can_watch_xray(unit_machine: Machine) -> None:
     """`select` knows no file above 1023."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -379,7 +394,7 @@ async def test_a_unit_that_systemd_does_not_stop_is_killed(unit_machine: Machine
         async with asyncio.timeout(60):
             engine = UnitEngine(UNIT, unit_machine.state_dir)
             state = await engine.state()
-            taken = await engine._running(state, 1)
+            taken = await engine._running(state, 1, "")
             assert taken is not None
             unit_machine.change_unit(refuse="Access denied")
             await taken.stop()

@@ -114,12 +114,13 @@ class UnitEngine:
         try:
             record = json.loads((self.state_dir / RECORD_FILE).read_bytes())
             port, invocation, digest = record["api_port"], record["invocation"], record["digest"]
+            version = str(record["version"])
             ours = invocation == state.invocation and digest == _digest(configuration(int(port)))
         except (OSError, ValueError, TypeError, KeyError):
             return None
         if state.active != "active" or not state.invocation or not ours:
             return None
-        return await self._running(state, int(port))
+        return await self._running(state, int(port), version)
 
     async def start(
         self,
@@ -133,7 +134,8 @@ class UnitEngine:
             XrayStartError: systemd cannot be asked, the unit does not suit, or Xray ended or
                 did not serve within `timeout_s` seconds.
         """
-        await self._suitable()
+        # Of the program as it is now: a newer one may lie there when this one is taken over.
+        version = await _version(_program(await self._suitable()))
         port = free_port()
         config = configuration(port)
         # Of a unit that failed often systemd refuses a start; how often is the keeper's concern.
@@ -142,10 +144,15 @@ class UnitEngine:
         try:
             await asyncio.to_thread(_write, self.config_file, json.dumps(config))
             await self._systemctl("restart", timeout_s=timeout_s)
-            xray = await self._started(port, timeout_s)
+            xray = await self._started(port, version, timeout_s)
         finally:
             await asyncio.to_thread(self.config_file.unlink, missing_ok=True)
-        record = {"invocation": xray.invocation, "api_port": port, "digest": _digest(config)}
+        record = {
+            "invocation": xray.invocation,
+            "api_port": port,
+            "digest": _digest(config),
+            "version": version,
+        }
         await asyncio.to_thread(_write, self.state_dir / RECORD_FILE, json.dumps(record))
         return xray
 
@@ -196,11 +203,11 @@ class UnitEngine:
             )
         return state
 
-    async def _started(self, port: int, timeout_s: float) -> "XrayUnit":
+    async def _started(self, port: int, version: str, timeout_s: float) -> "XrayUnit":
         state = await self.state()
         if state.pid == 0:
             raise self._start_error(state.status)
-        xray = await self._running(state, port)
+        xray = await self._running(state, port, version)
         if xray is None:
             raise self._start_error(await self.exit_status(state.invocation))
         try:
@@ -219,7 +226,7 @@ class UnitEngine:
             raise self._start_error(await xray.wait())
         return xray
 
-    async def _running(self, state: _State, port: int) -> "XrayUnit | None":
+    async def _running(self, state: _State, port: int, version: str) -> "XrayUnit | None":
         """What the unit runs; None if it has ended in between."""
         try:
             watch = os.pidfd_open(state.pid)
@@ -236,7 +243,6 @@ class UnitEngine:
                 os.close(watch)
         if not held:
             return None
-        version = await _version(_program(state))
         return XrayUnit(self, state, watch, port, version)
 
     def _start_error(self, status: int) -> XrayStartError:
