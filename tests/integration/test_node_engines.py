@@ -254,6 +254,18 @@ async def test_a_taken_over_xray_keeps_its_own_version(unit_machine: Machine) ->
         assert machine.calls.count("restart") == 1
 
 
+async def test_what_a_killed_start_left_is_removed(unit_machine: Machine) -> None:
+    """Given a service that was killed with the configuration written; then it stays no file."""
+    async with running(unit_machine.files.settings()):
+        pass
+    left = UnitEngine(UNIT, unit_machine.state_dir).config_file
+    left.write_text("users of yesterday")
+
+    async with running(unit_machine.files.settings()):
+        assert unit_machine.calls.count("restart") == 1
+        assert not left.exists()
+
+
 async def test_a_service_with_many_open_files_can_watch_xray(unit_machine: Machine) -> None:
     """`select` knows no file above 1023."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

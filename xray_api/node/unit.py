@@ -111,6 +111,8 @@ class UnitEngine:
             XrayStartError: systemd cannot be asked, or the unit does not suit.
         """
         state = await self._suitable()
+        with suppress(OSError):  # a service that was killed during a start left it
+            await asyncio.to_thread(self.config_file.unlink, missing_ok=True)
         try:
             record = json.loads((self.state_dir / RECORD_FILE).read_bytes())
             port, invocation, digest = record["api_port"], record["invocation"], record["digest"]
