@@ -13,6 +13,8 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from structlog.testing import capture_logs
+from structlog.typing import EventDict
 
 from tests.integration.node_fixtures import PATIENCE_S, eventually, free_port
 from tests.unit.xray_api.templates import INBOUND, REALITY, template
@@ -125,14 +127,20 @@ async def is_up(keeper: Keeper, restarts: int) -> bool:
 
 async def test_a_refused_configuration_is_not_tried_again(make: Make, tmp_path: Path) -> None:
     pauses = Pauses(limit=9)
-    keeper = make(program(tmp_path, "exit 23"), pauses)
+    with capture_logs() as logs:
+        keeper = make(program(tmp_path, "exit 23"), pauses)
+        await eventually(partial(is_given_up, logs))
 
-    async def refused() -> bool:
-        return keeper.reason.startswith("Xray refuses its configuration")
-
-    await eventually(refused)
+    assert keeper.reason.startswith("Xray refuses its configuration")
     assert pauses.taken == [0.5]
     assert not pauses.over.is_set()
+    (told,) = (line for line in logs if line["log_level"] == "error")
+    assert "next_pause_s" not in told, "there is no next try"
+    assert "node.xray_config" in told["hint"]
+
+
+async def is_given_up(logs: list[EventDict]) -> bool:
+    return any(line["log_level"] == "error" for line in logs)
 
 
 async def test_a_machine_without_files_left_ends_no_keeper(

@@ -33,6 +33,8 @@ STEADY_S = 60.0
 FIRST_START_TRIES = 3
 API_ANSWERS_WITHIN_S = 10.0
 
+_AFTER_A_REFUSAL = "mend node.xray_config or node.xray, then restart the node service"
+
 _log = structlog.get_logger()
 
 
@@ -117,9 +119,10 @@ class Keeper:
                 await self._start()
             except XrayStartError as error:
                 self._reason = f"Xray {error}"
-                _log.error("xray_start_failed", reason=str(error), next_pause_s=pause)
                 if error.status == RC_CONFIG_ERROR:
+                    _log.error("xray_given_up", reason=str(error), hint=_AFTER_A_REFUSAL)
                     await asyncio.Event().wait()  # a person must change something
+                _log.error("xray_start_failed", reason=str(error), next_pause_s=pause)
             else:
                 self._restarts += 1
                 _log.warning("xray_restarted", restarts=self._restarts, pid=self.pid)
