@@ -7,6 +7,7 @@ import resource
 import signal
 import sys
 from collections.abc import AsyncIterator, Iterator
+from configparser import ConfigParser
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,7 @@ else:
     startFromJSON(config.read())
 """
 UNIT = "xray.service"
+SHIPPED = Path(__file__).parents[2] / "config" / "systemd"
 
 
 @dataclass
@@ -375,6 +377,25 @@ async def test_a_unit_that_cannot_be_used_stops_the_start(
     assert str(refused.value).startswith("node.xray: systemd:xray.service: ")
     assert says in str(refused.value)
     assert not unit_machine.unit_pid
+
+
+def test_the_units_that_we_ship_fit_the_service() -> None:
+    xray, node = (_unit_file(f"tollgate-{name}.service") for name in ("xray", "node"))
+
+    state_dir = Path("/var/lib") / node["Service"]["StateDirectory"]
+    config = UnitEngine("tollgate-xray.service", state_dir).config_file
+    assert xray["Service"]["ExecStart"].endswith(f" -config {config}")
+    assert xray["Service"]["Restart"] == "no"
+    assert xray["Service"]["User"] == node["Service"]["User"]
+    # What keeps the service from starting, as a full disk, may last longer than five tries.
+    assert node["Service"]["Restart"] == "always"
+    assert node["Unit"]["StartLimitIntervalSec"] == "0"
+
+
+def _unit_file(name: str) -> ConfigParser:
+    parser = ConfigParser(interpolation=None)
+    parser.read_string((SHIPPED / name).read_text())
+    return parser
 
 
 async def test_a_machine_without_systemd_is_told(
