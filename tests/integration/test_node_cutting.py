@@ -4,6 +4,7 @@ import asyncio
 import gc
 import os
 import socket
+import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -253,6 +254,26 @@ async def test_who_comes_by_ipv6_is_cut_and_does_not_save_the_others() -> None:
 
         assert await cutter.cut(seen_from("::1", "127.0.0.2"), "u") == 2
         assert cutter.method == "socket"
+
+
+@ABLE
+async def test_a_connection_that_has_ended_by_itself_is_not_counted() -> None:
+    """The kernel remembers it for a minute."""
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        address = door.getsockname()
+        with socket.create_connection(address, source_address=("127.0.0.2", 0)) as user:
+            door.accept()[0].close()  # who closes first remembers
+            assert user.recv(1) == b""
+        remembered = ["ss", "-Htn", "state", "time-wait", "sport", "=", f":{address[1]}"]
+
+        async def ended() -> bool:
+            return bool(await asyncio.to_thread(subprocess.check_output, remembered))
+
+        await eventually(ended)
+        cutter = Cutter(address[1], lambda _: False)
+
+        assert await cutter.cut(seen_from("127.0.0.2"), "u") == 0
+        assert await asyncio.to_thread(subprocess.check_output, remembered)
 
 
 class ShowsLate:

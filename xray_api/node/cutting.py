@@ -171,7 +171,9 @@ async def _ss(options: str, chosen: str) -> set[str]:
     Raises:
         OSError: `ss` did not start, failed, or did not end in time.
     """
-    command = ["ss", options, "state", "connected", *chosen.split()]
+    # What waits out its time has ended: no cut of it may count, nor its failure.
+    states = ["state", "connected", "exclude", "time-wait"]
+    command = ["ss", options, *states, *chosen.split()]
     run = partial(subprocess.run, command, stdin=DEVNULL, stdout=PIPE, stderr=DEVNULL, text=True)
     try:
         # In a thread: asyncio leaks a process whose start is cancelled.
