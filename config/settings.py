@@ -19,6 +19,7 @@ from pydantic import (
 from config.loading import FileSettings, load
 from config.money import EXPONENTS, STARS, Currency
 from config.network import BaseUrl, ListenAddress, is_loopback, split_address
+from config.nodes import BreakerSection, ExpirySection, ProvisionerSection, ReconcilerSection
 
 #: Digits of money that cards pay in; crypto assets have more.
 CENTS = 2
@@ -248,44 +249,6 @@ class NodeEntry(Section):
     capacity: int | None = Field(default=None, ge=1, le=10_000_000)
 
 
-class ProvisionerSection(Section):
-    """How node calls are made and repeated, in seconds; see `actors/provisioner`."""
-
-    attempt_timeout_s: float = Field(default=4.0, gt=0, le=30)
-    concurrency: int = Field(default=8, ge=1, le=64)
-    scan_interval_s: float = Field(default=1.0, gt=0, le=60)
-    retry_base_s: float = Field(default=0.2, gt=0, le=10)
-    retry_cap_s: float = Field(default=60.0, ge=1, le=600)
-    #: A node that has taken no change for so long is sold to nobody new.
-    sales_pause_s: float = Field(default=900.0, ge=1, le=86_400)
-
-
-class ReconcilerSection(Section):
-    """How nodes are compared with the database; in seconds."""
-
-    interval_s: float = Field(default=60.0, ge=1, le=3_600)
-
-
-class BreakerSection(Section):
-    """When a node is not called for a while; in seconds; see `actors/provisioner`."""
-
-    window_calls: int = Field(default=20, ge=1, le=1_000)
-    window_s: float = Field(default=60.0, gt=0, le=3_600)
-    fewest_calls: int = Field(default=5, ge=1, le=1_000)
-    failure_share: float = Field(default=0.5, gt=0, le=1)
-    failures_in_row: int = Field(default=5, ge=1, le=1_000)
-    tls_in_row: int = Field(default=2, ge=1, le=100)
-    slow_s: float = Field(default=2.0, gt=0, le=30)
-    slow_share: float = Field(default=0.8, gt=0, le=1)
-    fewest_slow_calls: int = Field(default=10, ge=1, le=1_000)
-    open_s: float = Field(default=5.0, gt=0, le=600)
-    open_cap_s: float = Field(default=60.0, gt=0, le=600)
-    open_jitter: float = Field(default=0.2, ge=0, lt=1)
-    probes: int = Field(default=2, ge=1, le=20)
-    probe_interval_s: float = Field(default=1.0, gt=0, le=60)
-    ramp_successes: int = Field(default=10, ge=1, le=1_000)
-
-
 class Settings(FileSettings):
     """The back-end's settings."""
 
@@ -302,6 +265,7 @@ class Settings(FileSettings):
     provisioner: ProvisionerSection = ProvisionerSection()
     breaker: BreakerSection = BreakerSection()
     reconciler: ReconcilerSection = ReconcilerSection()
+    expiry: ExpirySection = ExpirySection()
 
     @field_validator("nodes")
     @classmethod

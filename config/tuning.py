@@ -1,6 +1,6 @@
 """What operators may change while the program runs: names, bounds, and how a word becomes a value.
 
-Pure. A name is `<supervisor>.<field>`; a change is checked against its bounds and, with all other
+Pure. A name is `<table>.<field>`; a change is checked against its bounds and, with all other
 values, as a whole.
 """
 
@@ -13,6 +13,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+from config.nodes import BreakerSection, ExpirySection, ProvisionerSection, ReconcilerSection
 from config.supervision import SupervisionPolicies
 
 #: A span of time as people write it; a bare number is seconds.
@@ -22,6 +23,20 @@ UNITS = {"s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
 LONGEST_REVERT_S = 30 * 86_400.0
 #: More of what an operator wrote is not repeated to them.
 MOST_QUOTED = 60
+
+
+class Tunables(SupervisionPolicies):
+    """Everything that can be changed: restart policies, and how nodes and time are dealt with."""
+
+    provisioner: ProvisionerSection = ProvisionerSection()
+    breaker: BreakerSection = BreakerSection()
+    reconciler: ReconcilerSection = ReconcilerSection()
+    expiry: ExpirySection = ExpirySection()
+
+    @classmethod
+    def of(cls, policies: SupervisionPolicies, **tables: Any) -> "Tunables":
+        """Restart policies of one file, and tables of another."""
+        return cls(**{name: policy for name, policy in policies}, **tables)  # noqa: C416 - no dict
 
 
 class TuningError(ValueError):
@@ -60,7 +75,7 @@ class Forecast:
     too_many_after: int
 
 
-def tunables(defaults: SupervisionPolicies, current: SupervisionPolicies) -> list[Tunable]:
+def tunables(defaults: Tunables, current: Tunables) -> list[Tunable]:
     """Everything that can be changed, in the order of the file."""
     return [
         Tunable(
@@ -74,7 +89,7 @@ def tunables(defaults: SupervisionPolicies, current: SupervisionPolicies) -> lis
     ]
 
 
-def parse_value(policies: SupervisionPolicies, key: str, text: str) -> Any:
+def parse_value(policies: Tunables, key: str, text: str) -> Any:
     """What an operator's word for a setting means.
 
     Raises:
@@ -90,9 +105,7 @@ def parse_value(policies: SupervisionPolicies, key: str, text: str) -> Any:
     return getattr(getattr(changed, section), field)
 
 
-def with_overrides(
-    policies: SupervisionPolicies, overrides: Mapping[str, Any]
-) -> SupervisionPolicies:
+def with_overrides(policies: Tunables, overrides: Mapping[str, Any]) -> Tunables:
     """The policies with some values replaced.
 
     Raises:
@@ -103,7 +116,7 @@ def with_overrides(
         section, field, _ = _field(policies, key)
         tables[section][field] = value
     try:
-        return SupervisionPolicies.model_validate(tables)
+        return Tunables.model_validate(tables)
     except ValidationError as error:
         names = {".".join(str(part) for part in fault["loc"]) for fault in error.errors()}
         raise TuningError(f"out of bounds: {', '.join(sorted(names))}") from None
@@ -153,11 +166,11 @@ def checked_span(seconds: float, text: str) -> float:
     return seconds
 
 
-def _field(policies: SupervisionPolicies, key: str) -> tuple[str, str, FieldInfo]:
+def _field(policies: Tunables, key: str) -> tuple[str, str, FieldInfo]:
     section, _, field = key.partition(".")
-    if section not in SupervisionPolicies.model_fields:
-        names = ", ".join(SupervisionPolicies.model_fields)
-        raise TuningError(f"{_quoted(key)}: no policy has this name; there are {names}")
+    if section not in Tunables.model_fields:
+        names = ", ".join(Tunables.model_fields)
+        raise TuningError(f"{_quoted(key)}: no such policy; there are {names}")
     policy: BaseModel = getattr(policies, section)
     info = type(policy).model_fields.get(field)
     if info is None:

@@ -5,12 +5,13 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import structlog
 
 from actors.expiry.actor import ExpiryActor
+from actors.expiry.decisions import ExpiryLimits
 from actors.notifier.actor import NotifierActor
 from actors.payments.poller import PollerActor
 from actors.payments.sweep import SweepActor
@@ -21,6 +22,7 @@ from actors.provisioner.breaker import BreakerChange, BreakerLimits
 from actors.provisioner.decisions import RetryLimits
 from actors.provisioner.health import NodeHealth
 from actors.reconciler.actor import ReconcilerActor
+from actors.reconciler.decisions import ReconcilerLimits
 from actors.runtime.actor import Surroundings
 from actors.runtime.address import Directory
 from actors.runtime.clock import Clock, LoopClock, epoch_now
@@ -40,9 +42,11 @@ from bot.session import make_bot
 from bot.texts import DEFAULT_LANGUAGE, Texts
 from config.keys import MasterKeys, master_keys
 from config.network import is_loopback
+from config.nodes import ProvisionerSection, Tuned
 from config.plans import load_plans
-from config.settings import NodeEntry, ProvisionerSection, Settings
+from config.settings import NodeEntry, Settings
 from config.supervision import load_supervision
+from config.tuning import Tunables
 from storage.database import Database, refuse_in_transaction
 from storage.embedded import database_url
 from storage.errors import StorageUnavailable
@@ -121,7 +125,14 @@ async def wire(settings: Settings) -> AsyncIterator[Backend]:
             log.error("users_on_unknown_node", node=node_id, users=stranded, setting="nodes")
         directory = Directory()
         records = OperatorRecords(database)
-        board = PolicyBoard(policies, await records.overrides())
+        tunables = Tunables.of(
+            policies,
+            provisioner=settings.provisioner,
+            breaker=settings.breaker,
+            reconciler=settings.reconciler,
+            expiry=settings.expiry,
+        )
+        board = PolicyBoard(tunables, await records.overrides())
         clock = LoopClock()
         journal = Journal(clock, settings.telegram.admins)
         surroundings = Surroundings(clock=clock, weather=(StorageUnavailable,), observer=journal)
@@ -129,11 +140,12 @@ async def wire(settings: Settings) -> AsyncIterator[Backend]:
         queries, texts = PostgresQueries(database), Texts()
         clients = {node.id: _client(node, stack) for node in settings.nodes}
         healths = {
-            node.id: _health(node.id, settings, source, journal, clock) for node in settings.nodes
+            node.id: _health(node.id, board, source, journal, clock) for node in settings.nodes
         }
         capacities = {node.id: node.capacity for node in settings.nodes}
-        pause_after_s = settings.provisioner.sales_pause_s
-        places = PlaceBoard(capacities, healths, lambda: pause_after_s, clock.now)
+        places = PlaceBoard(
+            capacities, healths, lambda: board.current.provisioner.sales_pause_s, clock.now
+        )
         placement = PlacementPhases(database)
         places.note_states(await placement.places())
         places.note_users(await placement.users())
@@ -202,7 +214,8 @@ async def wire(settings: Settings) -> AsyncIterator[Backend]:
                     clients[node.id],
                     phases,
                     healths[node.id],
-                    settings,
+                    board,
+                    settings.telegram.admins,
                     directory,
                     source,
                 )
@@ -213,7 +226,10 @@ async def wire(settings: Settings) -> AsyncIterator[Backend]:
             intake=door.intake,
             placement=lambda: PlacementActor(places, placement, directory),
             expiry=lambda: ExpiryActor(
-                ExpiryPhases(database), directory, lambda: _clocks_elsewhere(settings, clients)
+                ExpiryPhases(database),
+                directory,
+                lambda: _clocks_elsewhere(settings, clients),
+                lambda: ExpiryLimits(**switched(board.current.expiry)),
             ),
             payments=lambda: SweepActor(
                 ways, payments, directory, settings.telegram.admins, source
@@ -225,7 +241,13 @@ async def wire(settings: Settings) -> AsyncIterator[Backend]:
             },
             reconcilers={
                 node.id: _reconciler(
-                    node, clients[node.id], database, healths[node.id], settings, directory
+                    node,
+                    clients[node.id],
+                    database,
+                    healths[node.id],
+                    board,
+                    settings.telegram.admins,
+                    directory,
                 )
                 for node in settings.nodes
             },
@@ -265,12 +287,14 @@ def _provisioner(
     client: NodeClient,
     phases: NodePhases,
     health: NodeHealth,
-    settings: Settings,
+    board: PolicyBoard,
+    owners: Sequence[int],
     directory: Directory,
     source: random.Random,
 ) -> Callable[[], ProvisionerActor]:
-    limits = provisioner_limits(settings.provisioner)
-    owners = settings.telegram.admins
+    def limits() -> ProvisionerLimits:
+        return provisioner_limits(board.current.provisioner)
+
     return lambda: ProvisionerActor(
         node.id, client, phases, limits, health, directory, source, owners
     )
@@ -281,14 +305,16 @@ def _reconciler(
     client: NodeClient,
     database: Database,
     health: NodeHealth,
-    settings: Settings,
+    board: PolicyBoard,
+    owners: Sequence[int],
     directory: Directory,
 ) -> Callable[[], ReconcilerActor]:
-    phases, owners = ReconcilePhases(database), settings.telegram.admins
-    interval_s = settings.reconciler.interval_s
-    return lambda: ReconcilerActor(
-        node.id, client, phases, health, directory, owners, lambda: interval_s
-    )
+    phases = ReconcilePhases(database)
+
+    def limits() -> ReconcilerLimits:
+        return ReconcilerLimits(**switched(board.current.reconciler))
+
+    return lambda: ReconcilerActor(node.id, client, phases, health, directory, owners, limits)
 
 
 def _clocks_elsewhere(settings: Settings, clients: Mapping[str, NodeClient]) -> list[float]:
@@ -308,10 +334,9 @@ def _nodes_now(node_ids: Sequence[str], board: PlaceBoard) -> NodesNow:
 
 
 def _health(
-    node_id: str, settings: Settings, source: random.Random, observer: Observer, clock: Clock
+    node_id: str, board: PolicyBoard, source: random.Random, observer: Observer, clock: Clock
 ) -> NodeHealth:
     """What is known of a node; changes of its breaker are events of its actor's."""
-    limits = breaker_limits(settings)
 
     def tell(change: BreakerChange) -> None:
         log.warning("breaker_changed", node=node_id, state=change.after, reason=change.reason)
@@ -325,7 +350,7 @@ def _health(
         )
         observe(observer.event, event)
 
-    return NodeHealth.new(lambda: limits, source.random, tell)
+    return NodeHealth.new(lambda: breaker_limits(board.current), source.random, tell)
 
 
 def provisioner_limits(section: ProvisionerSection) -> ProvisionerLimits:
@@ -333,12 +358,21 @@ def provisioner_limits(section: ProvisionerSection) -> ProvisionerLimits:
     return ProvisionerLimits(
         attempt_timeout_s=section.attempt_timeout_s,
         scan_interval_s=section.scan_interval_s,
+        enabled=section.enabled == "on",
         retry=RetryLimits(base_s=section.retry_base_s, cap_s=section.retry_cap_s),
     )
 
 
-def breaker_limits(settings: Settings) -> BreakerLimits:
+def breaker_limits(current: Tunables) -> BreakerLimits:
     """The settings of breakers as they take them."""
     return BreakerLimits(
-        **settings.breaker.model_dump(), concurrency=settings.provisioner.concurrency
+        **current.breaker.model_dump(), concurrency=current.provisioner.concurrency
     )
+
+
+def switched(section: Tuned) -> dict[str, Any]:
+    """A table's values, with its switches as what is true of them."""
+    return {
+        name: value == "on" if value in {"on", "off"} else value
+        for name, value in section.model_dump().items()
+    }

@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 
 from actors.expiry.clocks import ClockReading, Sweep, why_hold
-from actors.expiry.decisions import MANY, REMINDERS, SWEEP, decide_rest
+from actors.expiry.decisions import REMINDERS, ExpiryLimits, decide_rest
 from actors.expiry.messages import ExpiryShown, ShowExpiry, TrustClocks
 from actors.notifier.actor import NOTIFIER
 from actors.runtime.actor import AsyncioActor
@@ -29,7 +29,6 @@ log = structlog.get_logger(__name__)
 
 #: The kind of this actor's address.
 EXPIRY = "expiry"
-SCAN_INTERVAL_S = 5.0
 #: How often it is looked who should be reminded, seconds.
 REMIND_INTERVAL_S = 60.0
 
@@ -44,10 +43,19 @@ class ExpiryActor(AsyncioActor):
         phases: ExpiryPhases,
         directory: Directory,
         other_clocks: Callable[[], Sequence[float]] = tuple,
+        limits: Callable[[], ExpiryLimits] = ExpiryLimits,
     ) -> None:
-        """Take what it works with; `other_clocks` say which seconds since 1970 it is elsewhere."""
+        """Take what it works with.
+
+        Args:
+            phases: what is read and written.
+            directory: where users' actors are.
+            other_clocks: which seconds since 1970 it is elsewhere.
+            limits: asked for at each look, so that they can be tuned.
+        """
         super().__init__()
         self.other_clocks = other_clocks
+        self.limits = limits
         self.held = ""
         self._trusted: ClockReading | None = None
         self._looked_at: float | None = None
@@ -75,9 +83,10 @@ class ExpiryActor(AsyncioActor):
     async def on_tick(self, message: Tick) -> None:
         """Go through all whose time is over."""
         del message
-        if self._sweeping or await self._holds():
+        limits = self.limits()
+        if not limits.enabled or self._sweeping or await self._holds():
             return
-        if len(await self.phases.due(MANY)) < MANY:
+        if len(await self.phases.due(limits.bulk_from)) < limits.bulk_from:
             self.rounds.begin()
             return
         self._sweeping = True
@@ -86,7 +95,7 @@ class ExpiryActor(AsyncioActor):
     async def _scan(self) -> None:
         while True:
             self.wake_self()
-            await self.clock.sleep(SCAN_INTERVAL_S)
+            await self.clock.sleep(self.limits().interval_s)
 
     async def on_trust_clocks(self, message: TrustClocks) -> bool:
         """An operator says that it is that late."""
@@ -143,9 +152,10 @@ class ExpiryActor(AsyncioActor):
     async def _sweep(self) -> None:
         """End many, in steps between which everybody else gets to the database."""
         try:
-            ended = SWEEP
-            while ended == SWEEP and not self.draining and not await self._holds():
-                ended = await self.phases.end_many(SWEEP)
+            ended = asked = self.limits().bulk_users
+            while ended == asked and self._goes_on() and not await self._holds():
+                asked = self.limits().bulk_users
+                ended = await self.phases.end_many(asked)
                 self.ended += ended
                 log.info("expired_many", users=ended)
                 self.directory.find(NOTIFIER).wake()
@@ -154,9 +164,13 @@ class ExpiryActor(AsyncioActor):
         finally:
             self._sweeping = False
 
+    def _goes_on(self) -> bool:
+        return self.limits().enabled and not self.draining
+
     async def _remind(self) -> None:
         while True:
-            for reminder in REMINDERS if self._trusted and not self.held else ():
+            told_of = REMINDERS if self._trusted and not self.held else ()
+            for reminder in told_of if self.limits().reminders else ():
                 try:
                     told = await self.phases.remind(reminder)
                 except StorageUnavailable as outage:
@@ -166,7 +180,7 @@ class ExpiryActor(AsyncioActor):
                     self.reminded += told
                     self.directory.find(NOTIFIER).wake()
             # Until the clocks were looked at, shortly after the start.
-            await self.clock.sleep(REMIND_INTERVAL_S if self._trusted else SCAN_INTERVAL_S)
+            await self.clock.sleep(REMIND_INTERVAL_S if self._trusted else self.limits().interval_s)
 
     async def _expire(self, user_id: int, failures: int) -> float:
         del failures

@@ -1,5 +1,7 @@
 """Pure: how long a user whose time may be over is left alone, and when people are reminded."""
 
+from dataclasses import dataclass
+
 from actors.user.messages import AccessExpired, NotExpired
 from storage.expiry import Reminder
 
@@ -12,9 +14,26 @@ REMINDERS = (
     Reminder(text_id="news-ends-soon", lead_s=3 * HOUR_S),
     Reminder(text_id="news-missed", lead_s=-24 * HOUR_S),
 )
-#: When so many are due, statements end them, so many at a time, instead of their actors.
-MANY = 200
-SWEEP = 1_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExpiryLimits:
+    """How time ends; in seconds.
+
+    Attributes:
+        enabled: whether access ends at all.
+        reminders: whether people are told before, and after.
+        interval_s: between two looks.
+        bulk_from: so many that are due are ended by statements instead of their actors.
+        bulk_users: so many at a time.
+    """
+
+    enabled: bool = True
+    reminders: bool = True
+    interval_s: float = 5.0
+    bulk_from: int = 200
+    bulk_users: int = 1_000
+
 
 #: Whoever has time after all, or money to be decided about first, is looked at again, seconds.
 NOT_NOW_S = 5.0

@@ -7,7 +7,7 @@ attempted and none's wait is touched: one probe at a time finds out when the nod
 
 import asyncio
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -75,11 +75,12 @@ DELAYS_AT_ONCE = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProvisionerLimits:
-    """How a node is called; times in seconds."""
+    """How a node is called; times in seconds. Not `enabled`: nothing is sent to it."""
 
     attempt_timeout_s: float
     scan_interval_s: float
     retry: RetryLimits
+    enabled: bool = True
 
 
 class ProvisionerActor(AsyncioActor):
@@ -92,18 +93,19 @@ class ProvisionerActor(AsyncioActor):
         node_id: str,
         node: NodePort,
         phases: NodePhases,
-        limits: ProvisionerLimits,
+        limits: Callable[[], ProvisionerLimits],
         health: NodeHealth,
         directory: Directory,
         source: random.Random,
         owners: Sequence[int] = (),
     ) -> None:
+        """Take what it works with; `limits` are asked for at each step, so they can be tuned."""
         super().__init__()
         self.owners = owners
         self.node_id = node_id
         self.node = node
         self.phases = phases
-        self.limits = limits
+        self._limits = limits
         self.health = health
         self.directory = directory
         self.source = source
@@ -116,6 +118,11 @@ class ProvisionerActor(AsyncioActor):
         self._flowing = False
         self._asking_for_key = False
         self._learning = asyncio.Lock()
+
+    @property
+    def limits(self) -> ProvisionerLimits:
+        """How the node is called at this moment."""
+        return self._limits()
 
     async def prepare(self) -> None:
         """Look for work at once, then at every interval."""
@@ -138,6 +145,8 @@ class ProvisionerActor(AsyncioActor):
         now = self.clock.now()
         self._watch(now)
         self._ask_whether_back(now)
+        if not self.limits.enabled:
+            return
         if not self.health.takes_changes(now):
             self._flowing = False
             if await self.phases.tell_of_delays(self.node_id, DELAYS_AT_ONCE):

@@ -21,6 +21,7 @@ from actors.reconciler.decisions import (
     SEEN_TWICE_S,
     UUID_BITS,
     Difference,
+    ReconcilerLimits,
     buckets_for,
     compare,
     mark_text,
@@ -96,8 +97,9 @@ class ReconcilerActor(AsyncioActor):
         health: NodeHealth,
         directory: Directory,
         owners: Sequence[int] = (),
-        interval_s: Callable[[], float] = lambda: 60.0,
+        limits: Callable[[], ReconcilerLimits] = ReconcilerLimits,
     ) -> None:
+        """Take what it works with; `limits` are asked for at each run, so they can be tuned."""
         super().__init__()
         self.node_id = node_id
         self.node = node
@@ -105,7 +107,7 @@ class ReconcilerActor(AsyncioActor):
         self.health = health
         self.directory = directory
         self.owners = owners
-        self.interval_s = interval_s
+        self.limits = limits
         self.last: ReconcileRun | None = None
         #: Users without a right, and since when they have been seen.
         self._suspects: dict[UUID, float] = {}
@@ -125,9 +127,10 @@ class ReconcilerActor(AsyncioActor):
         }
 
     async def on_tick(self, message: Tick) -> None:
-        """Compare."""
+        """Compare, if that is to be done unasked."""
         del message
-        await self._reconcile(Reconcile())
+        if self.limits().enabled:
+            await self._reconcile(Reconcile())
 
     async def on_reconcile(self, message: Reconcile) -> ReconcileRun:
         """Compare now, because somebody asks."""
@@ -153,7 +156,7 @@ class ReconcilerActor(AsyncioActor):
     async def _scan(self) -> None:
         while True:
             self.wake_self()
-            await self.clock.sleep(self.interval_s())
+            await self.clock.sleep(self.limits().interval_s)
 
     async def _reconcile(self, order: Reconcile) -> ReconcileRun:
         began = self.clock.now()
@@ -336,7 +339,9 @@ class ReconcilerActor(AsyncioActor):
         known = await self.phases.known(self.node_id)
         allowed = order.allow_removals
         if not sign and (allowed is None or found.orphans > allowed):
-            sign = why_not_removed(found.orphans, run.on_node, run.wanted, known=known)
+            sign = why_not_removed(
+                found.orphans, run.on_node, run.wanted, self.limits(), known=known
+            )
         if order.dry_run:
             return replace(run, outcome="would freeze" if sign else "differs", why=sign)
         if sign:
@@ -344,7 +349,9 @@ class ReconcilerActor(AsyncioActor):
             return replace(run, outcome="frozen", why=sign)
         if basis.node.state is NodeState.FROZEN and allowed is None:
             return replace(run, outcome="frozen", why=basis.node.reason)
-        removed = await self._remove(found, at_once=allowed is not None)
+        removed = 0
+        if self.limits().removals or allowed is not None:
+            removed = await self._remove(found, at_once=allowed is not None)
         outcome = "mended" if removed or found.raised else "watched"
         return replace(run, outcome=outcome, removed=removed)
 

@@ -11,11 +11,6 @@ from uuid import UUID
 from storage.rows import ComparisonBasis, Desired, WantedRow
 from xray_api.contract import WriterMark
 
-#: Above so many removals in one run nobody is removed: the larger of the first and a share of the
-#: users, and never more than the last.
-FEWEST_GUARDED = 20
-GUARDED_SHARE = 0.01
-MOST_REMOVALS = 500
 #: A user without a right is removed when it was seen in two lists at least so far apart, seconds.
 SEEN_TWICE_S = 60.0
 #: Fewer users than this are compared by the buckets of the node's own choice.
@@ -24,6 +19,29 @@ FEW_BUCKETS, MANY_BUCKETS = 4_096, 65_536
 #: When more than this share of buckets differs, everything is listed.
 LIST_ALL_SHARE = 0.25
 UUID_BITS = 128
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReconcilerLimits:
+    """How a node is compared; times in seconds.
+
+    In one run may go the larger of `guard_users` and a share of all, and never more than the last.
+
+    Attributes:
+        enabled: whether it is compared unasked.
+        removals: whether users without a right go.
+        interval_s: between two runs.
+        guard_users: so many may go whatever their share.
+        guard_share: such a share of all may go.
+        guard_most: never more than so many.
+    """
+
+    enabled: bool = True
+    removals: bool = True
+    interval_s: float = 60.0
+    guard_users: int = 20
+    guard_share: float = 0.01
+    guard_most: int = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,17 +114,19 @@ def went_back(basis: ComparisonBasis, mark: WriterMark | None) -> bool:
     return mark.db_id == str(basis.database_id) and mark.seq < basis.node.writer_seq
 
 
-def guard(on_node: int, wanted: int) -> int:
+def guard(on_node: int, wanted: int, limits: ReconcilerLimits) -> int:
     """How many users may be removed in one run."""
-    share = int(min(on_node, wanted) * GUARDED_SHARE)
-    return min(MOST_REMOVALS, max(FEWEST_GUARDED, share))
+    share = int(min(on_node, wanted) * limits.guard_share)
+    return min(limits.guard_most, max(limits.guard_users, share))
 
 
-def why_not_removed(orphans: int, on_node: int, wanted: int, *, known: bool) -> str:
+def why_not_removed(
+    orphans: int, on_node: int, wanted: int, limits: ReconcilerLimits, *, known: bool
+) -> str:
     """Why nobody may be removed, in words; empty if they may."""
     if orphans and not known:
         return f"it has {on_node} users, and this database never had any there"
-    most = guard(on_node, wanted)
+    most = guard(on_node, wanted, limits)
     if orphans > most:
         return f"{orphans} of its {on_node} users should not be there, and {most} may go at once"
     return ""

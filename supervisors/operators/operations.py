@@ -153,6 +153,11 @@ class LiveOperations:
         """See `Operations`."""
         value = self._parsed(key, text)
         section, _, field = key.partition(".")
+        if section not in self.charters:
+            raise OperationRefused(
+                f"{key} is no restart policy, so nothing can be foretold; "
+                "set it for a while (--for 15m), and it goes back by itself"
+            )
         charter = self.charters[section]
         rows = await self.records.events(
             FORECAST_CRASHES, within_s=FORECAST_S, kinds=[EventKind.CRASHED]

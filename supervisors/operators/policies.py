@@ -1,4 +1,4 @@
-"""The restart policies in force: what the file says, and what operators changed since.
+"""The policies and tunables in force: what the files say, and what operators changed since.
 
 A change is one row in the database first, and in force in the same moment after it.
 """
@@ -13,7 +13,7 @@ from actors.runtime.actor import AsyncioActor
 from actors.runtime.events import Event, EventKind, Observer
 from actors.runtime.messages import Request, Tick
 from config.supervision import RestartPolicy, SupervisionPolicies
-from config.tuning import TuningError, checked_span, parse_value, with_overrides
+from config.tuning import Tunables, TuningError, checked_span, parse_value, with_overrides
 from storage.errors import StorageUnavailable
 from storage.operations import OperatorRecords
 from storage.rows import SettingChangeRow, SettingConflict, SettingDraft
@@ -33,11 +33,9 @@ RELOAD_INTERVAL_S = 30.0
 
 
 class PolicyBoard:
-    """The policies of this moment; supervisors ask it at every decision."""
+    """The values of this moment; whoever is tuned by them asks at every decision."""
 
-    def __init__(
-        self, defaults: SupervisionPolicies, overrides: Mapping[str, Any] | None = None
-    ) -> None:
+    def __init__(self, defaults: Tunables, overrides: Mapping[str, Any] | None = None) -> None:
         self.defaults = defaults
         self.current = defaults
         #: What the database says, including what this release does not allow.
@@ -74,13 +72,15 @@ class PolicyBoard:
     def of_file(self, key: str) -> Any:
         """What the file says; None for a setting that this release does not have."""
         section, _, field = key.partition(".")
-        if section not in SupervisionPolicies.model_fields:
+        if section not in Tunables.model_fields:
             return None
         return self.defaults.model_dump()[section].get(field)
 
 
-def _engine_policies(policies: SupervisionPolicies) -> dict[str, Policy]:
-    return {name: engine_policy(policy) for name, policy in policies}
+def _engine_policies(current: Tunables) -> dict[str, Policy]:
+    return {
+        name: engine_policy(getattr(current, name)) for name in SupervisionPolicies.model_fields
+    }
 
 
 def engine_policy(policy: RestartPolicy) -> Policy:

@@ -22,6 +22,7 @@ from actors.provisioner.actor import PROVISIONER
 from actors.provisioner.breaker import BreakerLimits
 from actors.provisioner.health import NodeHealth
 from actors.reconciler.actor import ReconcilerActor
+from actors.reconciler.decisions import ReconcilerLimits
 from actors.reconciler.messages import Reconcile
 from actors.runtime.actor import Ending, Post, Surroundings
 from actors.runtime.address import Address, Directory
@@ -121,7 +122,12 @@ async def _filled(url: str) -> dict[UUID, int]:
 def _reconciler(node: LargeNode, database: Database, directory: Directory) -> ReconcilerActor:
     health = NodeHealth.new(BreakerLimits, random.Random(7).random)  # noqa: S311 - spreads
     return ReconcilerActor(
-        NODE, node, ReconcilePhases(database), health, directory, interval_s=lambda: 1e9
+        NODE,
+        node,
+        ReconcilePhases(database),
+        health,
+        directory,
+        limits=lambda: ReconcilerLimits(interval_s=1e9),
     )
 
 

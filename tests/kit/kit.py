@@ -16,6 +16,7 @@ from actors.runtime.events import DeadLetter
 from actors.runtime.messages import Request
 from actors.user.actor import USER
 from config.supervision import load_supervision
+from config.tuning import Tunables
 from storage.errors import StorageUnavailable
 from supervisors.engine.child import ChildSpec, Hosted
 from supervisors.engine.dynamic import Cells, DynamicSupervisor, Partitions
@@ -140,7 +141,7 @@ class Kit:
     async def start_tree(self, tree_parts: Parts, directory: Directory | None = None) -> None:
         """The whole tree around these parts, by the policies of the shipped file."""
         book = directory or Directory()
-        board = PolicyBoard(load_supervision(SHIPPED))
+        board = PolicyBoard(Tunables.of(load_supervision(SHIPPED)))
         self._families[USER] = lambda key: book.find(USER, key)
         tree = Tree(tree_parts, board, book, self.surroundings, self.source)
         await self.start_top(tree.root, "root")

@@ -160,7 +160,7 @@ class Life:
         for node_id, node in stage.nodes.items():
             phases = NodePhases(database, stage.cipher)
             actor = ProvisionerActor(
-                node_id, node, phases, LIMITS, patient_health(ONE), directory, source
+                node_id, node, phases, lambda: LIMITS, patient_health(ONE), directory, source
             )
             address = self._enter(f"{PROVISIONER}/{node_id}", actor)
             directory.register(PROVISIONER, self._hard_of_hearing(address), node_id)

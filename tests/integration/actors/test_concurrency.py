@@ -409,7 +409,7 @@ async def test_expiry_during_an_add_ends_without_access_at_every_interleaving(
         life, node = stage.life, stage.nodes[NODE]
         source = random.Random(7)  # noqa: S311 - the same in every run
         actor = ProvisionerActor(
-            NODE, node, phases, LIMITS, patient_health(), life.directory, source
+            NODE, node, phases, lambda: LIMITS, patient_health(), life.directory, source
         )
         actor._epoch = node.epoch  # the first visit has no news
         before = life.clock.sleeping

@@ -65,7 +65,7 @@ class TwoNodes(World):
             OTHER,
             self.other,
             NodePhases(self.database, self.cipher),
-            LIMITS,
+            lambda: LIMITS,
             self.other_health,
             self.directory,
             source,

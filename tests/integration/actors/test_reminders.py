@@ -1,7 +1,7 @@
 """People are told before their time ends and once after, each thing once."""
 
 from actors.expiry.actor import EXPIRY
-from actors.expiry.decisions import MANY, REMINDERS, SWEEP
+from actors.expiry.decisions import REMINDERS, ExpiryLimits
 from actors.notifier.ports import PersonalNotice
 from actors.user.messages import StartTrial
 from tests.integration.actors.world import DAY_S, World
@@ -109,7 +109,7 @@ async def test_many_whose_time_is_over_end_together_and_as_each_would(world: Wor
     """Beside them one whose money waits, and one who has a minute left."""
     await world.buy(1)
     await world.settle()
-    users = MANY + 50
+    users = ExpiryLimits().bulk_from + 50
     await world.rows.execute(
         f"""
         INSERT INTO users (tg_id, language) SELECT n, 'en' FROM generate_series(10, {users + 11}) n;
@@ -156,4 +156,4 @@ async def test_many_whose_time_is_over_end_together_and_as_each_would(world: Wor
     assert wrong == 0
     news = "SELECT count(*) FROM outbox WHERE payload->>'text_id' = 'news-expired'"
     assert await world.rows.fetchval(news) == users
-    assert users < SWEEP
+    assert users < ExpiryLimits().bulk_users

@@ -16,6 +16,7 @@ from uuid import UUID, uuid4
 import structlog
 
 from actors.expiry.actor import EXPIRY, ExpiryActor
+from actors.expiry.decisions import ExpiryLimits
 from actors.notifier.actor import NotifierActor
 from actors.notifier.pace import PaceLimits
 from actors.notifier.ports import (
@@ -35,6 +36,7 @@ from actors.provisioner.breaker import Verdict
 from actors.provisioner.decisions import RetryLimits
 from actors.provisioner.health import NodeHealth
 from actors.reconciler.actor import RECONCILER, ReconcilerActor
+from actors.reconciler.decisions import ReconcilerLimits
 from actors.reconciler.messages import Reconcile
 from actors.runtime.actor import AsyncioActor, Surroundings
 from actors.runtime.address import Directory
@@ -64,6 +66,7 @@ from actors.user.messages import (
 from config.plans import Plan, Plans, Title, Trial
 from config.providers import RefundWay, Terms
 from config.supervision import SupervisionPolicies
+from config.tuning import Tunables
 from storage.database import Database, refuse_in_transaction
 from storage.errors import StorageUnavailable
 from storage.links import LinkCipher
@@ -129,15 +132,16 @@ POLICY = {
     "backoff_cap_s": 0.05,
     "shutdown_s": 5,
 }
-POLICIES = SupervisionPolicies.model_validate(
-    dict.fromkeys(SupervisionPolicies.model_fields, POLICY)
-)
+POLICIES = Tunables.model_validate(dict.fromkeys(SupervisionPolicies.model_fields, POLICY))
 #: A call that a test holds is held until the test lets go.
 LIMITS = ProvisionerLimits(
     attempt_timeout_s=60.0,
     scan_interval_s=1.0,
     retry=RetryLimits(base_s=0.01, cap_s=0.05),
 )
+
+#: Nodes are compared when a test asks.
+NEVER = ReconcilerLimits(interval_s=10.0**9)
 
 #: Tracebacks without locals: pretty ones take longer than what is tested.
 PLAIN_LOG: list[Any] = [
@@ -269,6 +273,10 @@ class World:
     reconciling: bool = False
     clock: QuickClock = field(default_factory=QuickClock)
     health: NodeHealth = field(default_factory=patient_health)
+    #: What operators tune.
+    limits: ProvisionerLimits = LIMITS
+    comparing: ReconcilerLimits = NEVER
+    ending: ExpiryLimits = field(default_factory=ExpiryLimits)
     directory: Directory = field(init=False)
     root: Supervisor = field(init=False)
 
@@ -320,7 +328,7 @@ class World:
                     NODE,
                     self.node,
                     NodePhases(database, cipher),
-                    LIMITS,
+                    lambda: self.limits,
                     self.health,
                     directory,
                     source,
@@ -336,7 +344,9 @@ class World:
             "inbox": Idle,
             "intake": lambda _: Idle(),
             "placement": Idle,
-            "expiry": lambda: ExpiryActor(ExpiryPhases(database), directory),
+            "expiry": lambda: ExpiryActor(
+                ExpiryPhases(database), directory, limits=lambda: self.ending
+            ),
             "reconcilers": {NODE: self._reconciler} if self.reconciling else {},
             "payments": lambda: SweepActor(self.gateways, payments, directory, OWNERS, source),
             "pollers": {
@@ -349,7 +359,7 @@ class World:
     def _reconciler(self) -> ReconcilerActor:
         phases = ReconcilePhases(self.database)
         return ReconcilerActor(
-            NODE, self.node, phases, self.health, self.directory, OWNERS, lambda: 10.0**9
+            NODE, self.node, phases, self.health, self.directory, OWNERS, lambda: self.comparing
         )
 
     async def reconcile(

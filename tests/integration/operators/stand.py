@@ -11,6 +11,7 @@ from actors.runtime.address import Address, Directory
 from actors.runtime.events import DeadLetter, Event, EventKind
 from config.settings import CONFIG_FOLDER
 from config.supervision import load_supervision
+from config.tuning import Tunables
 from storage.database import Connection, Database
 from storage.errors import StorageUnavailable
 from storage.operations import OperatorRecords
@@ -28,7 +29,7 @@ from tests.integration.database_fixtures import Rows
 from tests.integration.node_fixtures import eventually
 from tests.puppets import Note, Puppet
 
-DEFAULTS = load_supervision(CONFIG_FOLDER / "supervision.toml")
+DEFAULTS = Tunables.of(load_supervision(CONFIG_FOLDER / "supervision.toml"))
 WHO = "tg:5"
 #: A token's shape; none of ours.
 TOKEN = "123456:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw0"

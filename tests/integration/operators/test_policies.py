@@ -99,7 +99,7 @@ async def test_a_supervisor_works_by_the_change_at_its_next_decision(stand: Stan
     [
         (KEY, "-1", None, "is out of bounds; it may be whole numbers 0 to 1000"),
         ("users.nothing", "1", None, "users has strategy, max_restarts"),
-        ("nobody.max_restarts", "1", None, "no policy has this name; there are root"),
+        ("nobody.max_restarts", "1", None, "no such policy; there are root"),
         (KEY, "9", 0.5, "a span from 1s to 30d"),
         (KEY, "9", 1e300, "a span from 1s to 30d"),
         (KEY, "9", float("inf"), "a span from 1s to 30d"),

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.reconciler.decisions import (
-    MOST_REMOVALS,
     Difference,
+    ReconcilerLimits,
     compare,
     guard,
     ranges,
@@ -22,6 +22,7 @@ from storage.rows import ComparisonBasis, Desired, NodeRow, NodeState, WantedRow
 from xray_api.contract import WriterMark
 from xray_api.digest import DigestSum, bucket_of, digest
 
+LIMITS = ReconcilerLimits()
 KEY = UUID("00000000-0000-4000-8000-000000000001")
 DATABASE = UUID("00000000-0000-4000-8000-0000000000dd")
 BASIS = ComparisonBasis(
@@ -111,17 +112,17 @@ def test_a_node_that_forgot_what_it_acknowledged_went_back(
 
 @given(on_node=st.integers(0, 10**7), wanted=st.integers(0, 10**7))
 def test_no_run_removes_more_than_a_few(on_node: int, wanted: int) -> None:
-    most = guard(on_node, wanted)
+    most = guard(on_node, wanted, LIMITS)
 
-    assert 20 <= most <= MOST_REMOVALS
+    assert 20 <= most <= LIMITS.guard_most
     assert most <= max(20, on_node // 100)
-    assert why_not_removed(most + 1, on_node, wanted, known=True)
-    assert not why_not_removed(most, on_node, wanted, known=True)
-    assert why_not_removed(1, on_node, wanted, known=False)
+    assert why_not_removed(most + 1, on_node, wanted, LIMITS, known=True)
+    assert not why_not_removed(most, on_node, wanted, LIMITS, known=True)
+    assert why_not_removed(1, on_node, wanted, LIMITS, known=False)
 
 
 def test_users_that_were_added_to_the_node_do_not_widen_the_guard() -> None:
-    assert guard(on_node=100_000, wanted=10) == 20
+    assert guard(on_node=100_000, wanted=10, limits=LIMITS) == 20
 
 
 @given(

@@ -25,6 +25,7 @@ EXAMPLES = {
     "http.public_url",
     "database.url",
     "security.keys",
+    "nodes.capacity",
     "node.tls_cert",
     "node.tls_key",
     "node.public_port",

@@ -18,6 +18,7 @@ from config.plans import (
 )
 from config.settings import CONFIG_FOLDER
 from config.supervision import SupervisionPolicies, load_supervision
+from config.tuning import Tunables
 from supervisors.operators.policies import PolicyBoard
 from tests.unit.config.conftest import problems_of
 
@@ -278,6 +279,6 @@ def test_the_engine_gets_every_value_of_a_policy() -> None:
     policies = load_supervision(CONFIG_FOLDER / "supervision.toml")
 
     for name, policy in policies:
-        engine = asdict(PolicyBoard(policies).policy(name)())
+        engine = asdict(PolicyBoard(Tunables.of(policies)).policy(name)())
 
         assert engine | policy.model_dump() == engine

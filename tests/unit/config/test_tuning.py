@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.settings import CONFIG_FOLDER
-from config.supervision import SupervisionPolicies, load_supervision
+from config.supervision import load_supervision
 from config.tuning import (
     LONGEST_REVERT_S,
+    Tunables,
     TuningError,
     checked_span,
     parse_span,
@@ -18,7 +19,7 @@ from config.tuning import (
     with_overrides,
 )
 
-POLICIES = load_supervision(CONFIG_FOLDER / "supervision.toml")
+POLICIES = Tunables.of(load_supervision(CONFIG_FOLDER / "supervision.toml"))
 SHARED = {
     "max_restarts": "whole numbers 0 to 1000",
     "window_s": "above 0 to 86400",
@@ -43,6 +44,47 @@ BOUNDS = {
     },
     "workers": {**CHOICE, **SHARED},
     "door": {**CHOICE, **SHARED},
+    "provisioner": {
+        "enabled": "on or off",
+        "attempt_timeout_s": "above 0 to 30",
+        "concurrency": "whole numbers 1 to 64",
+        "scan_interval_s": "above 0 to 60",
+        "retry_base_s": "above 0 to 10",
+        "retry_cap_s": "1 to 600",
+        "sales_pause_s": "1 to 86400",
+    },
+    "breaker": {
+        "window_calls": "whole numbers 1 to 1000",
+        "window_s": "above 0 to 3600",
+        "fewest_calls": "whole numbers 1 to 1000",
+        "failure_share": "above 0 to 1",
+        "failures_in_row": "whole numbers 1 to 1000",
+        "tls_in_row": "whole numbers 1 to 100",
+        "slow_s": "above 0 to 30",
+        "slow_share": "above 0 to 1",
+        "fewest_slow_calls": "whole numbers 1 to 1000",
+        "open_s": "above 0 to 600",
+        "open_cap_s": "above 0 to 600",
+        "open_jitter": "0 to below 1",
+        "probes": "whole numbers 1 to 20",
+        "probe_interval_s": "above 0 to 60",
+        "ramp_successes": "whole numbers 1 to 1000",
+    },
+    "reconciler": {
+        "enabled": "on or off",
+        "removals": "on or off",
+        "interval_s": "1 to 3600",
+        "guard_users": "whole numbers 0 to 20",
+        "guard_share": "0 to 0.01",
+        "guard_most": "whole numbers 0 to 500",
+    },
+    "expiry": {
+        "enabled": "on or off",
+        "reminders": "on or off",
+        "interval_s": "0.1 to 600",
+        "bulk_from": "whole numbers 1 to 100000",
+        "bulk_users": "whole numbers 1 to 5000",
+    },
 }
 KEYS = [one.key for one in tunables(POLICIES, POLICIES)]
 
@@ -90,6 +132,8 @@ def test_a_changed_setting_shows_the_files_value_too() -> None:
         ("users.window_s", "86400", 86_400.0),
         ("root.strategy", "one_for_all", "one_for_all"),
         ("root.strategy", "One_For_All", "one_for_all"),
+        ("breaker.open_s", "30", 30.0),
+        ("expiry.enabled", "Off", "off"),
     ],
 )
 def test_a_word_becomes_a_value(key: str, text: str, value: Any) -> None:
@@ -102,6 +146,10 @@ def test_a_word_becomes_a_value(key: str, text: str, value: Any) -> None:
     ("key", "text"),
     [
         ("users.max_restarts", "-1"),
+        ("reconciler.guard_users", "21"),
+        ("reconciler.guard_share", "0.02"),
+        ("reconciler.guard_most", "501"),
+        ("expiry.enabled", "false"),
         ("users.max_restarts", "1001"),
         ("users.max_restarts", "9" * 5_000),
         ("users.max_restarts", "1.5"),
@@ -138,7 +186,7 @@ def test_a_value_out_of_bounds_is_refused_with_the_bounds(key: str, text: str) -
 def test_an_unknown_policy_names_those_that_exist(key: str) -> None:
     told = refusal(key, "1")
 
-    assert told == f"{key}: no policy has this name; there are {', '.join(BOUNDS)}"
+    assert told == f"{key}: no such policy; there are {', '.join(BOUNDS)}"
 
 
 @pytest.mark.parametrize("key", ["users.max", "users.", "users", "users.model_dump", "users.a.b"])
@@ -164,7 +212,7 @@ def test_any_text_is_a_value_in_bounds_or_refused(key: str, text: str) -> None:
     section, _, field = key.partition(".")
     tables = POLICIES.model_dump()
     tables[section][field] = value
-    again = SupervisionPolicies.model_validate(tables, strict=True)
+    again = Tunables.model_validate(tables, strict=True)
     assert getattr(getattr(again, section), field) == value
 
 

@@ -8,11 +8,12 @@ import pytest
 
 from config.settings import CONFIG_FOLDER
 from config.supervision import load_supervision
+from config.tuning import Tunables
 from storage.rows import SettingChangeRow
 from supervisors.engine.policy import Strategy
 from supervisors.operators.policies import PolicyBoard
 
-POLICIES = load_supervision(CONFIG_FOLDER / "supervision.toml")
+POLICIES = Tunables.of(load_supervision(CONFIG_FOLDER / "supervision.toml"))
 Logs = list[MutableMapping[str, Any]]
 
 
