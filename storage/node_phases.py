@@ -49,6 +49,20 @@ class NodePhases:
         async with self._database.read() as connection:
             return await nodes.database_id(connection)
 
+    async def basis(self, node_id: str) -> ComparisonBasis | None:
+        """See `ReconcilePhases.basis`."""
+        async with self._database.read() as connection:
+            return await comparisons.basis(connection, node_id)
+
+    async def writer_seq(self) -> int:
+        """See `ReconcilePhases.writer_seq`."""
+        async with self._database.read() as connection:
+            return await comparisons.writer_seq(connection)
+
+    async def redrive_all(self, node_id: str) -> None:
+        """See `ReconcilePhases.redrive_all`."""
+        await _redrive_all(self._database, node_id)
+
     async def resume(self, node_id: str) -> None:
         """At start: what a dead process left is due at once."""
         async with self._database.transaction() as connection:
@@ -244,9 +258,7 @@ class ReconcilePhases:
 
     async def redrive_all(self, node_id: str) -> None:
         """Tell a node that has gone back in time everything again."""
-        await _redrive(self._database, node_id, absent=True)
-        async with self._database.transaction() as connection:
-            await comparisons.forget_mark(connection, node_id)
+        await _redrive_all(self._database, node_id)
 
     async def next_seq(self) -> int:
         """A number for a request of our own."""
@@ -347,6 +359,13 @@ async def _redrive(database: Database, node_id: str, *, absent: bool = False) ->
             after = await credentials.redrive(
                 connection, node_id, after, RAISED_AT_ONCE, absent=absent
             )
+
+
+async def _redrive_all(database: Database, node_id: str) -> None:
+    """See `ReconcilePhases.redrive_all`."""
+    await _redrive(database, node_id, absent=True)
+    async with database.transaction() as connection:
+        await comparisons.forget_mark(connection, node_id)
 
 
 async def _freeze(connection: Connection, node_id: str, reason: str, owners: Sequence[int]) -> bool:

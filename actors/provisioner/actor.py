@@ -2,7 +2,8 @@
 
 Messages only wake it. Its work is the rows with `applied_gen < gen`; every attempt is counted
 before it is made and repeats the same uuid and generation. While its breaker is open no row is
-attempted and none's wait is touched: one probe at a time finds out when the node is back.
+attempted and none's wait is touched: one probe at a time finds out when the node is back. Nobody is
+removed before the node has said whose writing it has seen: this database may be a restored one.
 """
 
 import asyncio
@@ -27,7 +28,9 @@ from actors.provisioner.decisions import (
     choose,
     decide_consequence,
     decide_failure,
+    sign_of_restore,
     verdict_of,
+    went_back,
 )
 from actors.provisioner.health import NodeHealth
 from actors.runtime.actor import AsyncioActor
@@ -37,7 +40,7 @@ from actors.runtime.messages import Tick
 from config.events import LegacyEvent
 from storage.errors import StorageUnavailable
 from storage.node_phases import NodePhases
-from storage.rows import Confirmed, CredentialRow, Desired
+from storage.rows import ComparisonBasis, Confirmed, CredentialRow, Desired
 from xray_api.client.errors import (
     EpochChanged,
     NodeCallError,
@@ -117,6 +120,7 @@ class ProvisionerActor(AsyncioActor):
         self._one_by_one_until = 0.0
         self._flowing = False
         self._asking_for_key = False
+        self._looked = False
         self._learning = asyncio.Lock()
 
     @property
@@ -163,9 +167,7 @@ class ProvisionerActor(AsyncioActor):
             return
         now = self.clock.now()
         repeats = self.health.budget.allows(now)
-        adds, removals = await self.phases.due(
-            self.node_id, BATCH_FROM + 1, list(self._called), repeats=repeats
-        )
+        adds, removals = await self._due(BATCH_FROM + 1, repeats=repeats)
         many = len(adds) + len(removals) > BATCH_FROM
         if many and now >= self._one_by_one_until:
             if self._batches < BATCHES_AT_ONCE:
@@ -178,9 +180,7 @@ class ProvisionerActor(AsyncioActor):
                 self.spawn(self._apply(row), f"apply-{str(row.uuid)[:8]}", drains=True)
 
     async def _take_many(self, *, repeats: bool) -> None:
-        adds, removals = await self.phases.due(
-            self.node_id, LARGEST_BATCH, list(self._called), repeats=repeats
-        )
+        adds, removals = await self._due(LARGEST_BATCH, repeats=repeats)
         rows = choose(adds, removals, LARGEST_BATCH)
         if any(row.attempts for row in rows) and not self.health.budget.spend(self.clock.now()):
             rows = [row for row in rows if not row.attempts]
@@ -189,6 +189,14 @@ class ProvisionerActor(AsyncioActor):
             self._calls += 1
             self._batches += 1
             self.spawn(self._apply_many(rows), f"batch-{str(rows[0].uuid)[:8]}", drains=True)
+
+    async def _due(
+        self, limit: int, *, repeats: bool
+    ) -> tuple[list[CredentialRow], list[CredentialRow]]:
+        adds, removals = await self.phases.due(
+            self.node_id, limit, list(self._called), repeats=repeats
+        )
+        return adds, removals if self._looked else []
 
     async def _scan(self) -> None:
         resumed = False
@@ -235,9 +243,10 @@ class ProvisionerActor(AsyncioActor):
     async def _probe(self, permit: Permit) -> None:
         passed: bool | None = None
         try:
+            basis = await self.phases.basis(self.node_id)
             readiness = await self.node.ready(deadline_s=self.limits.attempt_timeout_s)
             passed = readiness.ready
-            await self._seen(readiness)
+            await self._seen(readiness, basis)
         except NodeUnauthorized:
             passed = True  # it answers; for the key there is a hold of its own
             self._hold_for_key()
@@ -253,7 +262,9 @@ class ProvisionerActor(AsyncioActor):
     async def _ask_for_key(self) -> None:
         """See whether the node takes one of our keys again."""
         try:
-            await self._seen(await self.node.ready(deadline_s=self.limits.attempt_timeout_s))
+            basis = await self.phases.basis(self.node_id)
+            readiness = await self.node.ready(deadline_s=self.limits.attempt_timeout_s)
+            await self._seen(readiness, basis)
             self.health.auth_hold_until = None
             self._tell(EventKind.NODE_KEY_TAKEN)
         except NodeUnauthorized:
@@ -275,7 +286,8 @@ class ProvisionerActor(AsyncioActor):
         while True:
             if self.health.takes_changes(self.clock.now()):
                 await self._look_in()
-            await self.clock.sleep(VISIT_INTERVAL_S)
+            rest_s = VISIT_INTERVAL_S if self._looked else self.limits.scan_interval_s
+            await self.clock.sleep(rest_s)
 
     async def _look_in(self) -> None:
         permit = self.health.breaker.call(self.clock.now())
@@ -283,9 +295,10 @@ class ProvisionerActor(AsyncioActor):
             return
         verdict = Verdict.NEUTRAL
         try:
+            basis = await self.phases.basis(self.node_id)
             readiness = await self.node.ready(deadline_s=self.limits.attempt_timeout_s)
             verdict = Verdict.SUCCESS if readiness.ready else Verdict.FAILURE
-            await self._seen(readiness)
+            await self._seen(readiness, basis)
         except NodeCallError as error:
             verdict = self._judged(error)
             log.debug("node_not_seen", node=self.node_id, reason=str(error))
@@ -294,10 +307,24 @@ class ProvisionerActor(AsyncioActor):
         finally:
             self.health.breaker.ended(permit, verdict, self.clock.now())
 
-    async def _seen(self, readiness: Readiness) -> None:
+    async def _seen(self, readiness: Readiness, basis: ComparisonBasis | None) -> None:
+        """Which store the node has, and whose writing.
+
+        `basis` was read before the node was asked: what it knows of our writing, the node had.
+        """
         if readiness.epoch != self._epoch:
             await self._learn(readiness.epoch)
             self.wake_self()
+        if basis is None:
+            return
+        sign = sign_of_restore(basis, readiness.writer, await self.phases.writer_seq())
+        if sign:
+            await self._freeze(sign)
+        elif readiness.epoch == basis.node.epoch and went_back(basis, readiness.writer):
+            log.warning("node_went_back", node=self.node_id)
+            await self.phases.redrive_all(self.node_id)
+        self._looked = True
+        self.wake_self()
 
     def _judged(self, error: NodeCallError) -> Verdict:
         """What a failed call says of the node, and whoever has to hear of it hears."""

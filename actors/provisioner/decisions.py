@@ -1,4 +1,4 @@
-"""Pure: what a node's refusal or silence means for the wish that was sent."""
+"""Pure: what a node's refusal or silence means for the wish that was sent, and its mark for all."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from uuid import UUID
 
 from actors.provisioner.breaker import Verdict
 from config.events import LegacyEvent
-from storage.rows import CredentialRow, Desired, Origin
+from storage.rows import ComparisonBasis, CredentialRow, Desired, Origin
 from xray_api.client.errors import (
     EpochChanged,
     Fault,
@@ -15,6 +15,7 @@ from xray_api.client.errors import (
     NodeUnavailable,
     StaleGeneration,
 )
+from xray_api.contract import WriterMark
 
 #: The first attempts come quickly, because somebody paid and waits; later ones spare the node.
 INTERACTIVE_ATTEMPTS = 3
@@ -164,6 +165,31 @@ def decide_consequence(row: CredentialRow, attempts: int, decision: Failure) -> 
     if opens and attempts == 1 and not isinstance(decision, LearnEpoch):
         return LegacyEvent.XRAY_SYNC_FAILED_BUT_PAYMENT_OK
     return None
+
+
+def sign_of_restore(basis: ComparisonBasis, mark: WriterMark | None, our_seq: int) -> str:
+    """Why the database may not be the one that wrote to this node, in words; empty if it may."""
+    if mark is None or basis.accepted_writer == mark_text(mark):
+        return ""
+    if mark.db_id != str(basis.database_id):
+        return "another database wrote to it"
+    if mark.seq > our_seq:
+        return "it has seen writing that this database does not know; was a backup restored?"
+    return ""
+
+
+def mark_text(mark: WriterMark | None) -> str:
+    """A mark as it is kept when an operator accepts it."""
+    return "none" if mark is None else f"{mark.db_id};{mark.seq}"
+
+
+def went_back(basis: ComparisonBasis, mark: WriterMark | None) -> bool:
+    """Whether the node has forgotten writing that it acknowledged: an old image was restored."""
+    if basis.node.writer_seq == 0:
+        return False
+    if mark is None:
+        return True
+    return mark.db_id == str(basis.database_id) and mark.seq < basis.node.writer_seq
 
 
 def _wait(error: NodeCallError, attempts: int, limits: RetryLimits, jitter: float) -> float:

@@ -15,7 +15,7 @@ import structlog
 
 from actors.provisioner.actor import PROVISIONER
 from actors.provisioner.breaker import Verdict
-from actors.provisioner.decisions import verdict_of
+from actors.provisioner.decisions import mark_text, sign_of_restore, verdict_of, went_back
 from actors.provisioner.health import NodeHealth
 from actors.reconciler.decisions import (
     SEEN_TWICE_S,
@@ -24,10 +24,7 @@ from actors.reconciler.decisions import (
     ReconcilerLimits,
     buckets_for,
     compare,
-    mark_text,
     ranges,
-    sign_of_restore,
-    went_back,
     why_not_removed,
 )
 from actors.reconciler.messages import AcceptNode, NodeAccepted, NodeNotSeen, Reconcile

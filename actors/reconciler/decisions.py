@@ -8,8 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from storage.rows import ComparisonBasis, Desired, WantedRow
-from xray_api.contract import WriterMark
+from storage.rows import Desired, WantedRow
 
 #: A user without a right is removed when it was seen in two lists at least so far apart, seconds.
 SEEN_TWICE_S = 60.0
@@ -87,31 +86,6 @@ def compare(listed: Mapping[UUID, int], rows: Iterable[WantedRow]) -> Difference
         unknown=tuple(unknown.items()),
         ahead=tuple(ahead),
     )
-
-
-def sign_of_restore(basis: ComparisonBasis, mark: WriterMark | None, our_seq: int) -> str:
-    """Why the database may not be the one that wrote to this node, in words; empty if it may."""
-    if mark is None or basis.accepted_writer == mark_text(mark):
-        return ""
-    if mark.db_id != str(basis.database_id):
-        return "another database wrote to it"
-    if mark.seq > our_seq:
-        return "it has seen writing that this database does not know; was a backup restored?"
-    return ""
-
-
-def mark_text(mark: WriterMark | None) -> str:
-    """A mark as it is kept when an operator accepts it."""
-    return "none" if mark is None else f"{mark.db_id};{mark.seq}"
-
-
-def went_back(basis: ComparisonBasis, mark: WriterMark | None) -> bool:
-    """Whether the node has forgotten writing that it acknowledged: an old image was restored."""
-    if basis.node.writer_seq == 0:
-        return False
-    if mark is None:
-        return True
-    return mark.db_id == str(basis.database_id) and mark.seq < basis.node.writer_seq
 
 
 def guard(on_node: int, wanted: int, limits: ReconcilerLimits) -> int:

@@ -8,14 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from actors.provisioner.decisions import sign_of_restore, went_back
 from actors.reconciler.decisions import (
     Difference,
     ReconcilerLimits,
     compare,
     guard,
     ranges,
-    sign_of_restore,
-    went_back,
     why_not_removed,
 )
 from storage.rows import ComparisonBasis, Desired, NodeRow, NodeState, WantedRow
