@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from functools import reduce
+from itertools import pairwise
 from operator import xor
 from uuid import UUID
 
@@ -88,7 +89,9 @@ class NodeClient(NodeTransport):
     ) -> UserPage:
         """One page of the running Xray's users, by uuid."""
         query = {"limit": str(limit)} | ({"after": str(after)} if after else {})
-        return (await self.ask("GET", "/v1/users", deadline_s, query=query)).reply(UserPage)
+        reply = (await self.ask("GET", "/v1/users", deadline_s, query=query)).reply(UserPage)
+        _check_page(after, limit, reply)
+        return reply
 
     async def ready(self, *, deadline_s: float = ATTEMPT_S) -> Readiness:
         """The node's account of itself."""
@@ -211,6 +214,18 @@ def _check_batch(asked: BatchRequest, reply: BatchReply) -> None:
             raise NodeProtocolError("the answer is about another wish")
         if (operation.op, result.status, result.vless_link) == ("put", "applied", None):
             raise NodeProtocolError("the answer has no valid link")
+
+
+def _check_page(after: UUID | None, limit: int, reply: UserPage) -> None:
+    """Who is between two pages that do not fit together would be taken for missing."""
+    uuids = [user.uuid for user in reply.users]
+    if len(uuids) > limit:
+        raise NodeProtocolError("the page is longer than was asked for")
+    in_order = uuids if after is None else [after, *uuids]
+    if any(one >= following for one, following in pairwise(in_order)):
+        raise NodeProtocolError("the page's users are not in order")
+    if reply.next is not None and reply.next != (uuids[-1] if uuids else None):
+        raise NodeProtocolError("the next page does not follow this one")
 
 
 def _check_digest(buckets: int, reply: DigestReply) -> None:
