@@ -39,7 +39,8 @@ class ReconcilerSection(Tuned):
     #: Off: users without a right are counted, and stay.
     removals: Switch = "on"
     interval_s: float = Field(default=60.0, ge=1, le=3_600)
-    #: In one run may go the larger of so many users and such a share, never more than the last.
+    #: In one run, and within a day, may go the larger of so many users and such a share of all,
+    #: never more than the last.
     guard_users: int = Field(default=20, ge=0, le=20)
     guard_share: float = Field(default=0.01, ge=0, le=0.01)
     guard_most: int = Field(default=500, ge=0, le=500)

@@ -71,6 +71,19 @@ INSERT INTO reconcile_runs (node_id, took_s, outcome, dry_run, on_node, wanted, 
     raised, removed, details)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 """
+#: Counted since somebody last changed the node's state: they have looked.
+REMOVED_LATELY = """
+SELECT DISTINCT gone::uuid AS uuid FROM nodes n JOIN reconcile_runs r ON r.node_id = n.id,
+    jsonb_array_elements_text(r.details->'sample') AS gone
+WHERE n.id = $1 AND r.outcome = 'removing'
+    AND r.at > greatest(now() - interval '1 day', n.changed_at)
+"""
+#: Access without a key is made by no code of ours.
+KEYLESS = """
+SELECT count(*) FROM subscriptions s
+WHERE s.status IN ('active', 'activating') AND NOT EXISTS (
+    SELECT FROM credentials c WHERE c.subscription_id = s.id AND c.desired = 'present')
+"""
 PRUNE = "DELETE FROM reconcile_runs WHERE at < now() - interval '30 days'"
 ACCEPT = """
 UPDATE nodes SET accepted_writer = $2 WHERE id = $1
@@ -133,6 +146,17 @@ async def wanted(
 async def known(connection: Connection, node_id: str) -> bool:
     """Whether anybody was ever wished for on this node."""
     return bool(await connection.fetchval(KNOWN, node_id))
+
+
+async def keyless(connection: Connection) -> int:
+    """How many have access and no key: their rows were lost."""
+    found: int = await connection.fetchval(KEYLESS)
+    return found
+
+
+async def removed_lately(connection: Connection, node_id: str) -> set[UUID]:
+    """Who was removed within a day although nobody confirmed it, or was about to be."""
+    return {row["uuid"] for row in await connection.fetch(REMOVED_LATELY, node_id)}
 
 
 async def in_range(

@@ -218,6 +218,16 @@ class ReconcilePhases:
         async with self._database.read() as connection:
             return await comparisons.known(connection, node_id)
 
+    async def keyless(self) -> int:
+        """How many have access and no key."""
+        async with self._database.read() as connection:
+            return await comparisons.keyless(connection)
+
+    async def removed_lately(self, node_id: str) -> set[UUID]:
+        """Who was removed within a day by comparisons alone, or was about to be."""
+        async with self._database.read() as connection:
+            return await comparisons.removed_lately(connection, node_id)
+
     async def in_range(
         self, node_id: str, listed_at: datetime, first: UUID, last: UUID
     ) -> list[WantedRow]:

@@ -333,12 +333,9 @@ class ReconcilerActor(AsyncioActor):
             self._wake_provisioner()
         elif found.ahead and not sign:
             sign = f"it has seen newer wishes for {len(found.ahead)} keys than were ever made"
-        known = await self.phases.known(self.node_id)
         allowed = order.allow_removals
-        if not sign and (allowed is None or found.orphans > allowed):
-            sign = why_not_removed(
-                found.orphans, run.on_node, run.wanted, self.limits(), known=known
-            )
+        if not sign and found.orphans and (allowed is None or found.orphans > allowed):
+            sign = await self._why_not_removed(found, run)
         if order.dry_run:
             return replace(run, outcome="would freeze" if sign else "differs", why=sign)
         if sign:
@@ -348,11 +345,23 @@ class ReconcilerActor(AsyncioActor):
             return replace(run, outcome="frozen", why=basis.node.reason)
         removed = 0
         if self.limits().removals or allowed is not None:
-            removed = await self._remove(found, at_once=allowed is not None)
+            removed = await self._remove(found, run, at_once=allowed is not None)
         outcome = "mended" if removed or found.raised else "watched"
         return replace(run, outcome=outcome, removed=removed)
 
-    async def _remove(self, found: _Found, *, at_once: bool) -> int:
+    async def _why_not_removed(self, found: _Found, run: ReconcileRun) -> str:
+        now_seen = {uuid for uuid, _ in (*found.unknown, *found.leftover)}
+        return why_not_removed(
+            found.orphans,
+            run.on_node,
+            run.wanted,
+            self.limits(),
+            known=await self.phases.known(self.node_id),
+            keyless=await self.phases.keyless() if found.unknown else 0,
+            lately=len(await self.phases.removed_lately(self.node_id) - now_seen),
+        )
+
+    async def _remove(self, found: _Found, run: ReconcileRun, *, at_once: bool) -> int:
         """Whoever was seen before, and long enough ago, goes."""
         now = self.clock.now()
         seen = {uuid for uuid, _ in (*found.unknown, *found.leftover)}
@@ -360,6 +369,10 @@ class ReconcilerActor(AsyncioActor):
         due = {
             uuid for uuid, since in self._suspects.items() if at_once or now - since >= SEEN_TWICE_S
         }
+        if due and not at_once:
+            # Before they go: a run that is cut off has used up its share all the same.
+            going = tuple(str(uuid) for uuid in sorted(due))
+            await self.phases.note(replace(run, outcome="removing", sample=going))
         removed = 0
         leftover = [pair for pair in found.leftover if pair[0] in due]
         if leftover:

@@ -24,7 +24,8 @@ UUID_BITS = 128
 class ReconcilerLimits:
     """How a node is compared; times in seconds.
 
-    In one run may go the larger of `guard_users` and a share of all, and never more than the last.
+    In one run, and within a day, may go the larger of `guard_users` and a share of all, never more
+    than the last.
 
     Attributes:
         enabled: whether it is compared unasked.
@@ -89,20 +90,41 @@ def compare(listed: Mapping[UUID, int], rows: Iterable[WantedRow]) -> Difference
 
 
 def guard(on_node: int, wanted: int, limits: ReconcilerLimits) -> int:
-    """How many users may be removed in one run."""
+    """How many users may be removed in one run, and within a day."""
     share = int(min(on_node, wanted) * limits.guard_share)
     return min(limits.guard_most, max(limits.guard_users, share))
 
 
 def why_not_removed(
-    orphans: int, on_node: int, wanted: int, limits: ReconcilerLimits, *, known: bool
+    orphans: int,
+    on_node: int,
+    wanted: int,
+    limits: ReconcilerLimits,
+    *,
+    known: bool,
+    keyless: int = 0,
+    lately: int = 0,
 ) -> str:
-    """Why nobody may be removed, in words; empty if they may."""
+    """Why nobody may be removed, in words; empty if they may.
+
+    Args:
+        orphans: users of the node without a right.
+        on_node: users of the node.
+        wanted: those whom the database wants there.
+        limits: how many may go at once, and within a day.
+        known: whether the database ever had any there.
+        keyless: people with access of whom there is no key.
+        lately: others who were removed within a day.
+    """
     if orphans and not known:
         return f"it has {on_node} users, and this database never had any there"
+    if orphans and keyless:
+        return f"{orphans} of its users have no rows, and {keyless} people with access have no key"
     most = guard(on_node, wanted, limits)
     if orphans > most:
         return f"{orphans} of its {on_node} users should not be there, and {most} may go at once"
+    if orphans and orphans + lately > most:
+        return f"{lately} were removed within a day, {orphans} more are to go, and {most} may"
     return ""
 
 
