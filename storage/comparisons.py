@@ -26,10 +26,11 @@ FROM nodes n, system s WHERE n.id = $1
 """
 #: Numbers are given out outside of transactions: this one is never behind what a node was sent.
 WRITER_SEQ = "SELECT last_value FROM writer_seq"
-#: The bytes of uuids: the driver makes no objects of a million of them.
+#: The bytes that are hashed, in one value: the driver makes no objects of a million users.
 WANTED = """
-SELECT uuid_send(uuid) AS uuid, gen FROM credentials
-WHERE node_id = $1 AND uuid > $2 AND desired = 'present' ORDER BY uuid LIMIT $3
+SELECT string_agg(uuid_send(uuid) || int8send(gen), ''::bytea ORDER BY uuid) FROM (
+    SELECT uuid, gen FROM credentials
+    WHERE node_id = $1 AND uuid > $2 AND desired = 'present' ORDER BY uuid LIMIT $3) page
 """
 KNOWN = "SELECT EXISTS (SELECT FROM credentials WHERE node_id = $1)"
 ROW = """
@@ -38,7 +39,13 @@ SELECT c.uuid, c.node_id, s.user_id, c.desired, c.gen, c.applied_gen,
         AND coalesce(c.applied_at < $2, true) AS settled
 FROM credentials c JOIN subscriptions s ON s.id = c.subscription_id
 """
-IN_RANGE = ROW + "WHERE c.node_id = $1 AND c.uuid BETWEEN $3 AND $4"
+#: The first so many of all these ranges together.
+IN_RANGES = f"""
+SELECT found.* FROM unnest($3::uuid[], $4::uuid[]) AS part (first, last), LATERAL (
+    {ROW} WHERE c.node_id = $1 AND c.uuid BETWEEN part.first AND part.last
+    ORDER BY c.uuid LIMIT $5) found
+ORDER BY found.uuid LIMIT $5
+"""  # noqa: S608 - ours
 BY_UUID = ROW + "WHERE c.uuid = ANY($1)"
 ADOPTED = "SELECT uuid FROM adopted_users WHERE node_id = $1 AND uuid = ANY($2)"
 #: Each only if it is still what was compared.
@@ -136,11 +143,14 @@ async def writer_seq(connection: Connection) -> int:
     return found
 
 
-async def wanted(
-    connection: Connection, node_id: str, after: UUID, limit: int
-) -> list[tuple[bytes, int]]:
-    """A page of those whom a node should let in: bytes of the uuid and generation, in order."""
-    return [tuple(row) for row in await connection.fetch(WANTED, node_id, after, limit)]
+async def wanted(connection: Connection, node_id: str, after: UUID, limit: int) -> bytes:
+    """A page of those whom a node should let in, in order.
+
+    Returns:
+        24 bytes each: the uuid, and the generation as unsigned 64-bit big-endian.
+    """
+    page: bytes | None = await connection.fetchval(WANTED, node_id, after, limit)
+    return page or b""
 
 
 async def known(connection: Connection, node_id: str) -> bool:
@@ -159,11 +169,16 @@ async def removed_lately(connection: Connection, node_id: str) -> set[UUID]:
     return {row["uuid"] for row in await connection.fetch(REMOVED_LATELY, node_id)}
 
 
-async def in_range(
-    connection: Connection, node_id: str, listed_at: datetime, first: UUID, last: UUID
+async def in_ranges(
+    connection: Connection,
+    node_id: str,
+    listed_at: datetime,
+    parts: Sequence[tuple[UUID, UUID]],
+    limit: int,
 ) -> list[WantedRow]:
-    """All rows of a node whose uuids are in a range, absent ones too."""
-    found = await connection.fetch(IN_RANGE, node_id, listed_at, first, last)
+    """The first rows of a node whose uuids are in some ranges, by uuid, absent ones too."""
+    firsts, lasts = [first for first, _ in parts], [last for _, last in parts]
+    found = await connection.fetch(IN_RANGES, node_id, listed_at, firsts, lasts, limit)
     return [_wanted(row) for row in found]
 
 

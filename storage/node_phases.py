@@ -208,8 +208,8 @@ class ReconcilePhases:
         async with self._database.read() as connection:
             return await comparisons.writer_seq(connection)
 
-    async def wanted(self, node_id: str, after: UUID, limit: int) -> list[tuple[bytes, int]]:
-        """A page of those whom the node should let in, in the order of uuids."""
+    async def wanted(self, node_id: str, after: UUID, limit: int) -> bytes:
+        """A page of those whom the node should let in, as `DigestSum` takes them."""
         async with self._database.read() as connection:
             return await comparisons.wanted(connection, node_id, after, limit)
 
@@ -228,12 +228,12 @@ class ReconcilePhases:
         async with self._database.read() as connection:
             return await comparisons.removed_lately(connection, node_id)
 
-    async def in_range(
-        self, node_id: str, listed_at: datetime, first: UUID, last: UUID
+    async def in_ranges(
+        self, node_id: str, listed_at: datetime, parts: Sequence[tuple[UUID, UUID]], limit: int
     ) -> list[WantedRow]:
-        """All rows of a node in a range of uuids."""
+        """The first rows of a node in some ranges of uuids, by uuid."""
         async with self._database.read() as connection:
-            return await comparisons.in_range(connection, node_id, listed_at, first, last)
+            return await comparisons.in_ranges(connection, node_id, listed_at, parts, limit)
 
     async def strangers(
         self, node_id: str, uuids: Sequence[UUID], listed_at: datetime

@@ -6,10 +6,16 @@ order of users does not matter, and buckets that differ tell where to look.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from hashlib import blake2b
+from operator import xor
+from struct import Struct
 from uuid import UUID
 
 _DIGEST_BYTES = 8
+#: What is hashed of a user, and the part of it that leads to the bucket.
+_WHOLE, _LEADING = Struct(">24s"), Struct(">I20x")
+USER_BYTES = _WHOLE.size
 
 
 def user_digest(uuid: UUID, gen: int) -> int:
@@ -28,23 +34,21 @@ class DigestSum:
 
     def __init__(self, buckets: int) -> None:
         self._shift = 32 - (buckets.bit_length() - 1)
-        self._root, self.count, self.sums = 0, 0, [0] * buckets
+        self.count, self.sums = 0, [0] * buckets
 
-    def add(self, users: Iterable[tuple[bytes, int]]) -> None:
-        """More users: the 16 bytes of the uuid, and the generation."""
-        sums, shift, root, count = self.sums, self._shift, self._root, self.count
-        for uuid, gen in users:
-            content = uuid + gen.to_bytes(8, "big")
-            one = int.from_bytes(blake2b(content, digest_size=_DIGEST_BYTES).digest(), "big")
-            sums[int.from_bytes(uuid[:4], "big") >> shift] ^= one
-            root ^= one
-            count += 1
-        self._root, self.count = root, count
+    def add(self, users: bytes) -> None:
+        """More users, 24 bytes each: the uuid, and the generation as unsigned 64-bit big-endian."""
+        sums, shift, number = self.sums, self._shift, int.from_bytes
+        parts = zip(_WHOLE.iter_unpack(users), _LEADING.iter_unpack(users), strict=True)
+        for (content,), (leading,) in parts:
+            one = blake2b(content, digest_size=_DIGEST_BYTES).digest()
+            sums[leading >> shift] ^= number(one, "big")
+        self.count += len(users) // USER_BYTES
 
     @property
     def root(self) -> str:
         """The XOR of all."""
-        return _hex(self._root)
+        return _hex(reduce(xor, self.sums))
 
     def differing(self, buckets: Sequence[str]) -> list[int]:
         """Numbers of the buckets in which another digest is not the same."""

@@ -5,6 +5,8 @@ actor. It removes only whom no row knows, seen twice, within a guard; above that
 and people look. It calls a node once and never repeats: the next run is its repeat.
 """
 
+import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -40,16 +42,24 @@ from storage.node_phases import ReconcilePhases
 from storage.rows import ComparisonBasis, NodeState, ReconcileRun, WantedRow
 from xray_api.client.errors import NodeCallError, NodeUnauthorized
 from xray_api.client.port import NodePort
-from xray_api.contract import MAX_PAGE, DigestReply, Operation, Writer
-from xray_api.digest import DigestSum
+from xray_api.contract import DigestReply, Operation, Writer
+from xray_api.digest import USER_BYTES, DigestSum
 
 log = structlog.get_logger(__name__)
 
 #: The kind of these actors' addresses.
 RECONCILER = "reconciler"
 
-#: Rows read at a time.
-PAGE = 20_000
+#: Users of the database that are read at a time to be hashed, and so many are hashed before others
+#: get their turn: under a millisecond.
+PAGE = 10_000
+HASHED_AT_ONCE = 1_000
+#: Users that a node lists in one call, and calls at a time; a node takes eight.
+LISTED_PAGE = 2_000
+LISTED_AT_ONCE = 4
+#: Ranges that are compared together, and rows that are: each is an object.
+RANGES_AT_ONCE = 64
+ROWS_AT_ONCE = 2_000
 #: More missing users than this are wished for by one statement instead of their actors.
 ONE_BY_ONE = 100
 #: Uuids that an operator sees of those that are not understood.
@@ -140,8 +150,7 @@ class ReconcilerActor(AsyncioActor):
             adopted: list[UUID] = []
             basis = await self.phases.basis(self.node_id)
             if message.adopt and basis is not None:
-                async for first, last, listed in self._listed([(FIRST, LAST)], digest.count):
-                    rows = await self.phases.in_range(self.node_id, basis.at, first, last)
+                async for listed, rows in self._both([(FIRST, LAST)], digest.count, basis.at):
                     adopted += [uuid for uuid, _ in compare(listed, rows).unknown]
         except _NotNow as why:
             return NodeNotSeen(why=str(why))
@@ -206,8 +215,8 @@ class ReconcilerActor(AsyncioActor):
             return replace(run, outcome="frozen" if sign else "equal", why=sign)
         found = _Found()
         numbers = ours.differing(digest.buckets)
-        async for first, last, listed in self._listed(ranges(numbers, buckets), digest.count):
-            rows = await self.phases.in_range(self.node_id, basis.at, first, last)
+        parts = ranges(numbers, buckets)
+        async for listed, rows in self._both(parts, digest.count, basis.at):
             await self._mend_missing(order, found, listed, rows, basis.at)
         return await self._mend_others(order, basis, sign, found, run)
 
@@ -231,27 +240,62 @@ class ReconcilerActor(AsyncioActor):
     async def _wanted_digest(self, buckets: int) -> DigestSum:
         ours, after = DigestSum(buckets), FIRST
         while page := await self.phases.wanted(self.node_id, after, PAGE):
-            ours.add(page)
-            after = UUID(bytes=bytes(page[-1][0]))
-            await self.clock.sleep(0)  # others run between two pages
+            step = HASHED_AT_ONCE * USER_BYTES
+            for first in range(0, len(page), step):
+                ours.add(page[first : first + step])
+                await self.clock.sleep(0)  # others run between two steps
+            after = UUID(bytes=page[-USER_BYTES:][:16])
         return ours
+
+    async def _both(
+        self, parts: Sequence[tuple[UUID, UUID]], users: int, listed_at: datetime
+    ) -> AsyncIterator[tuple[dict[UUID, int], list[WantedRow]]]:
+        """Whom the node has in these ranges, and the rows there, some at a time.
+
+        However many there are, and on whichever side, only so many are in memory.
+        """
+        async for covered, listed in self._listed(parts, users):
+            left, theirs = covered, listed
+            while left:
+                rows = await self.phases.in_ranges(self.node_id, listed_at, left, ROWS_AT_ONCE)
+                end = rows[-1].uuid if len(rows) == ROWS_AT_ONCE else LAST
+                yield {uuid: gen for uuid, gen in theirs.items() if uuid <= end}, rows
+                theirs = {uuid: gen for uuid, gen in theirs.items() if uuid > end}
+                left = [(max(first, _next(end)), last) for first, last in left if last > end]
 
     async def _listed(
         self, parts: Sequence[tuple[UUID, UUID]], users: int
-    ) -> AsyncIterator[tuple[UUID, UUID, dict[UUID, int]]]:
-        """The node's users of these ranges, page by page: first and last uuid of each page's."""
-        for first, last in parts:
-            share = (last.int - first.int + 1) / 2**UUID_BITS
-            limit = min(MAX_PAGE, int(users * share * 2) + 32)
-            at: UUID | None = first
-            while at is not None:
-                after = UUID(int=at.int - 1) if at.int else None
-                page = await self._call(self.node.list_users(after=after, limit=limit))
-                listed = {user.uuid: user.gen for user in page.users if user.uuid <= last}
-                whole = page.next is None or page.next >= last
-                end = last if whole or page.next is None else page.next
-                yield at, end, listed
-                at = None if whole else UUID(int=end.int + 1)
+    ) -> AsyncIterator[tuple[list[tuple[UUID, UUID]], dict[UUID, int]]]:
+        """The node's users of these ranges, in some order: ranges, and whom it has there."""
+        waiting = deque(parts)
+        covered: list[tuple[UUID, UUID]] = []
+        listed: dict[UUID, int] = {}
+        while waiting:
+            some = [waiting.popleft() for _ in range(min(LISTED_AT_ONCE, len(waiting)))]
+            # All come to their end before the first failure counts: no call is left behind.
+            pages = await asyncio.gather(
+                *(self._list(first, last, users) for first, last in some), return_exceptions=True
+            )
+            for (first, last), page in zip(some, pages, strict=True):
+                if isinstance(page, BaseException):
+                    raise page
+                end, found = page
+                covered.append((first, end))
+                listed |= found
+                if end < last:
+                    waiting.appendleft((_next(end), last))
+            if not waiting or len(covered) >= RANGES_AT_ONCE or len(listed) >= LISTED_PAGE:
+                yield covered, listed
+                covered, listed = [], {}
+
+    async def _list(self, first: UUID, last: UUID, users: int) -> tuple[UUID, dict[UUID, int]]:
+        """A page of the node's users of a range: up to which uuid, and whom it has there."""
+        share = (last.int - first.int + 1) / 2**UUID_BITS
+        limit = min(LISTED_PAGE, int(users * share * 2) + 32)
+        after = UUID(int=first.int - 1) if first.int else None
+        page = await self._call(self.node.list_users(after=after, limit=limit))
+        end = last if page.next is None else min(page.next, last)
+        return end, {user.uuid: user.gen for user in page.users if user.uuid <= last}
 
     async def _mend_missing(
         self,
@@ -433,3 +477,8 @@ class ReconcilerActor(AsyncioActor):
 
     def _wake_provisioner(self) -> None:
         self.directory.find(PROVISIONER, self.node_id).wake()
+
+
+def _next(uuid: UUID) -> UUID:
+    """The uuid after another one; the last one has itself."""
+    return UUID(int=min(uuid.int + 1, LAST.int))

@@ -1,103 +1,77 @@
-"""What comparing a node with the database costs at a million users: time and memory.
+"""What comparing a node with the database costs: time, memory, and how long others wait for it.
 
-A node double with the real digest stands for the node; its own part is told apart. PostgreSQL is
-the embedded one. `TOLLGATE_BENCH_USERS` sets another number of users.
+A double with the node's contract stands for the node, behind real HTTP and in a process of its own;
+the time of its digest is told apart. PostgreSQL is the embedded one. `TOLLGATE_BENCH_USERS=1000000`
+makes the figures of a million, in a quarter of an hour.
 """
 
 import asyncio
+import logging
 import os
 import random
 import resource
 import sys
 import tempfile
 import time
-from bisect import bisect_right
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 from uuid import UUID, uuid4
 
 import asyncpg
+import structlog
+from pydantic import SecretStr
 
-from actors.provisioner.actor import PROVISIONER
+from actors.notifier.actor import NOTIFIER
+from actors.provisioner.actor import PROVISIONER, ProvisionerActor, ProvisionerLimits
 from actors.provisioner.breaker import BreakerLimits
+from actors.provisioner.decisions import RetryLimits
 from actors.provisioner.health import NodeHealth
-from actors.reconciler.actor import ReconcilerActor
+from actors.reconciler.actor import PAGE, ReconcilerActor
 from actors.reconciler.decisions import ReconcilerLimits
 from actors.reconciler.messages import Reconcile
-from actors.runtime.actor import Ending, Post, Surroundings
+from actors.runtime.actor import AsyncioActor, Post, Surroundings
 from actors.runtime.address import Address, Directory
 from actors.runtime.clock import LoopClock
 from actors.runtime.mailbox import Envelope, Mailbox
 from actors.user.actor import USER
-from actors.user.messages import AccessRepaired
+from actors.user.messages import AccessRepaired, RepairAccess
+from config.keys import MasterKeys
 from storage.database import Database
 from storage.embedded import database_url
+from storage.links import LinkCipher
 from storage.migrate import apply_migrations
-from storage.node_phases import ReconcilePhases
+from storage.node_phases import NodePhases, ReconcilePhases
 from storage.phases import announce_nodes
 from storage.rows import ReconcileRun
-from xray_api.client.fake import FakeNodeClient
-from xray_api.contract import DigestReply, ListedUser, UserPage
-from xray_api.digest import digest
+from supervisors.cli import calm_collector
+from tests.benchmarks.node_double import API_KEY, NodeDouble, node_double
+from xray_api.client.client import NodeClient
 
-USERS = int(os.environ.get("TOLLGATE_BENCH_USERS", "1000000"))
+USERS = int(os.environ.get("TOLLGATE_BENCH_USERS", "100000"))
 DIFFERENCES = 1_000
 NODE = "bench"
+#: How often it is looked whether the loop is late, seconds.
+BEAT_S = 0.002
+#: How often it is looked whether a wiped node is full again, seconds.
+LOOK_S = 0.25
 
-FILL = """
-INSERT INTO users (tg_id, language) SELECT n, 'en' FROM generate_series(1, $1::bigint) n;
-"""
-FILL_SUBSCRIPTIONS = """
-INSERT INTO subscriptions (user_id, plan_id, status, expires_at, version)
-SELECT n, 'month', 'active', now() + interval '30 days', 1 FROM generate_series(1, $1::bigint) n
-"""
-FILL_CREDENTIALS = """
-INSERT INTO credentials (uuid, subscription_id, node_id, desired, gen, applied_gen,
-    first_applied_at, applied_at, link_enc)
-SELECT gen_random_uuid(), id, 'bench', 'present', 1, 1, now(), now(), 'x' FROM subscriptions
-"""
+FILL = (
+    "INSERT INTO users (tg_id, language) SELECT n, 'en' FROM generate_series(1, {users}) n",
+    """
+    INSERT INTO subscriptions (user_id, plan_id, status, expires_at, version)
+    SELECT n, 'month', 'active', now() + interval '30 days', 1 FROM generate_series(1, {users}) n
+    """,
+    """
+    INSERT INTO credentials (uuid, subscription_id, node_id, desired, gen, applied_gen,
+        first_applied_at, applied_at, link_enc)
+    SELECT gen_random_uuid(), id, 'bench', 'present', 1, 1, now(), now(), 'x' FROM subscriptions
+    """,
+    "VACUUM ANALYZE",
+)
 
-
-class LargeNode(FakeNodeClient):
-    """A node of very many users, whose own time is told apart."""
-
-    def __init__(self, epoch: UUID) -> None:
-        super().__init__(epoch=epoch)
-        self.gens: dict[UUID, int] = {}
-        self.ordered: list[UUID] = []
-        self.own_s = 0.0
-
-    def have(self, users: dict[UUID, int]) -> None:
-        """Let these users in, and nobody else."""
-        self.gens, self.ordered = users, sorted(users)
-
-    async def digest(self, *, buckets: int = 4096, deadline_s: float = 30.0) -> DigestReply:
-        """As the real one."""
-        del deadline_s
-        began = time.perf_counter()
-        found = digest(self.gens.items(), buckets)
-        self.own_s += time.perf_counter() - began
-        return DigestReply(
-            epoch=self.epoch,
-            count=found.count,
-            root=found.root,
-            buckets=found.buckets,
-            writer=None,
-        )
-
-    async def list_users(
-        self, *, after: UUID | None = None, limit: int = 10_000, deadline_s: float = 4.0
-    ) -> UserPage:
-        """As the real one."""
-        del deadline_s
-        start = bisect_right(self.ordered, after) if after is not None else 0
-        page = self.ordered[start : start + limit]
-        more = start + limit < len(self.ordered)
-        return UserPage(
-            epoch=self.epoch,
-            users=tuple(ListedUser(uuid=uuid, gen=self.gens[uuid]) for uuid in page),
-            next=page[-1] if more else None,
-        )
+Actor = TypeVar("Actor", bound=AsyncioActor)
 
 
 def say(line: str) -> None:
@@ -106,96 +80,202 @@ def say(line: str) -> None:
     sys.stdout.flush()
 
 
-async def _filled(url: str) -> dict[UUID, int]:
+class Lateness:
+    """How long the loop kept others waiting, at most, since it was asked last; milliseconds."""
+
+    def __init__(self) -> None:
+        self._worst = 0.0
+
+    async def watch(self) -> None:
+        """Until cancelled."""
+        clock = LoopClock()
+        while True:
+            began = time.perf_counter()
+            await clock.sleep(BEAT_S)
+            self._worst = max(self._worst, time.perf_counter() - began - BEAT_S)
+
+    def taken(self) -> float:
+        """The longest wait, and begin anew."""
+        worst, self._worst = self._worst, 0.0
+        return worst * 1_000
+
+
+def memory_mb() -> float:
+    """What this process has in memory now."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 2**20
+
+
+def peak_mb() -> float:
+    """The most that this process had in memory since `forget_peak`."""
+    status = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in status if line.startswith("VmHWM"))
+
+
+def forget_peak() -> None:
+    """Linux counts the peak anew."""
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+async def filled(url: str, double: NodeDouble, phases: ReconcilePhases) -> None:
+    """All users have access, and the node has all of them."""
     connection = await asyncpg.connect(url)
-    for statement in (FILL, FILL_SUBSCRIPTIONS, FILL_CREDENTIALS):
-        await connection.execute(statement.replace("$1::bigint", str(USERS)))
-    await connection.execute("VACUUM ANALYZE")
-    found = {}
-    async with connection.transaction():
-        async for row in connection.cursor("SELECT uuid, gen FROM credentials", prefetch=10_000):
-            found[UUID(int=row["uuid"].int)] = row["gen"]
+    for statement in FILL:
+        await connection.execute(statement.format(users=USERS))
     await connection.close()
-    return found
+    after = UUID(int=0)
+    while page := await phases.wanted(NODE, after, PAGE):
+        await double.ask("have", bytes(page))
+        after = UUID(bytes=bytes(page[-24:-8]))
 
 
-def _reconciler(node: LargeNode, database: Database, directory: Directory) -> ReconcilerActor:
-    health = NodeHealth.new(BreakerLimits, random.Random(7).random)  # noqa: S311 - spreads
-    return ReconcilerActor(
-        NODE,
-        node,
-        ReconcilePhases(database),
-        health,
-        directory,
-        limits=lambda: ReconcilerLimits(interval_s=1e9),
-    )
+class Bench:
+    """The two actors of one node, real but for the users' own."""
 
+    def __init__(self, database: Database, client: NodeClient, double: NodeDouble) -> None:
+        self.database = database
+        self.double = double
+        self.lateness = Lateness()
+        self._repairs: list[asyncio.Future[None]] = []
+        self.clock = LoopClock()
+        self.directory = Directory()
+        source = random.Random(7)  # noqa: S311 - the same in every run
+        health = NodeHealth.new(BreakerLimits, source.random)
+        self.reconciler = ReconcilerActor(
+            NODE,
+            client,
+            ReconcilePhases(database),
+            health,
+            self.directory,
+            limits=lambda: ReconcilerLimits(interval_s=1e9),
+        )
+        self.provisioner = ProvisionerActor(
+            NODE,
+            client,
+            NodePhases(database, LinkCipher(MasterKeys([SecretStr("b" * 40)]))),
+            lambda: ProvisionerLimits(
+                attempt_timeout_s=4.0,
+                scan_interval_s=1.0,
+                retry=RetryLimits(base_s=1.0, cap_s=60.0),
+            ),
+            health,
+            self.directory,
+            source,
+        )
+        deaf = Address("nobody", lambda _: None, self.clock)
+        self.directory.register(NOTIFIER, deaf)
+        self.directory.register(PROVISIONER, deaf, NODE)
+        self.directory.register_family(USER, lambda _: Address(USER, self._repair, self.clock))
 
-async def _run(node: LargeNode, actor: ReconcilerActor, what: str) -> ReconcileRun:
-    node.own_s = 0.0
-    began = time.perf_counter()
-    run = await actor.on_reconcile(Reconcile())
-    took = time.perf_counter() - began
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    say(
-        f"{what:<28} {took - node.own_s:6.2f} s here, {node.own_s:5.2f} s the node's digest; "
-        f"{run.outcome}, missing {run.missing}, orphans {run.orphans}; peak so far {peak:,.0f} MB"
-    )
-    return run
+    @asynccontextmanager
+    async def alive(self, actor: Actor) -> AsyncIterator[Actor]:
+        """An actor with an inbox, as long as the context."""
+        mailbox = Mailbox(NODE, 1_000)
+        actor.take_post(
+            Post(
+                name=NODE,
+                mailbox=mailbox,
+                surroundings=Surroundings(clock=self.clock),
+                ended=lambda *_: None,
+            )
+        )
+        await actor.started
+        yield actor
+        actor.kill()
+        await actor.wait_ended()
+
+    async def compare(self, what: str) -> ReconcileRun:
+        """One comparison, and what it cost."""
+        await self.double.ask("own_s")
+        forget_peak()
+        before = memory_mb()
+        self.lateness.taken()
+        began = time.perf_counter()
+        run = await self.reconciler.on_reconcile(Reconcile())
+        took = time.perf_counter() - began
+        own_s = await self.double.ask("own_s")
+        say(
+            f"{what:<24} {took - own_s:7.2f} s and {own_s:5.2f} s of the node's digest; "
+            f"{run.outcome}, missing {run.missing:,}; {peak_mb() - before:+,.0f} MB; "
+            f"others waited {self.lateness.taken():,.0f} ms at most"
+        )
+        return run
+
+    async def until_full(self, what: str) -> None:
+        """The provisioner tells the node all that waits."""
+        forget_peak()
+        before = memory_mb()
+        self.lateness.taken()
+        began = time.perf_counter()
+        async with self.alive(self.provisioner):
+            while await self.double.ask("users") < USERS or await self._waits():
+                self.provisioner.wake_self()
+                await self.clock.sleep(LOOK_S)
+        took = time.perf_counter() - began
+        say(
+            f"{what:<24} {took:7.2f} s, {USERS / took:,.0f} users a second; "
+            f"{peak_mb() - before:+,.0f} MB; others waited {self.lateness.taken():,.0f} ms at most"
+        )
+
+    def _repair(self, envelope: Envelope) -> None:
+        """In the place of a user's actor."""
+        self._repairs.append(asyncio.ensure_future(self._repaired(envelope)))
+
+    async def _repaired(self, envelope: Envelope) -> None:
+        message = envelope.message
+        assert isinstance(message, RepairAccess)
+        await self.reconciler.phases.raise_missing(NODE, [(message.uuid, message.gen)])
+        envelope.settle(AccessRepaired())
+
+    async def _waits(self) -> bool:
+        async with self.database.read() as connection:
+            found: bool = await connection.fetchval(
+                "SELECT EXISTS (SELECT FROM credentials WHERE applied_gen < gen)"
+            )
+        return found
 
 
 async def main() -> None:
-    """Compare with no difference, a thousand, and a node that lost everybody."""
-    with tempfile.TemporaryDirectory() as folder:
-        async with database_url(None, Path(folder)) as url:
-            await apply_migrations(url)
-            database = await Database.connect(url, 8)
-            await database.take_over(uuid4())
-            await announce_nodes(database, [NODE])
-            users = await _filled(url)
-            node = LargeNode(uuid4())
-            await ReconcilePhases(database).learn_epoch(NODE, node.epoch)
-            directory, clock = Directory(), LoopClock()
-            directory.register(PROVISIONER, Address(PROVISIONER, lambda _: None, clock), NODE)
-            directory.register_family(USER, lambda _: Address(USER, _repaired, clock))
-            actor = _reconciler(node, database, directory)
-            actor.take_post(
-                Post(
-                    name="bench",
-                    mailbox=Mailbox("bench", 10),
-                    surroundings=Surroundings(clock=clock),
-                    ended=_ended,
-                )
+    """Compare with no difference, with a thousand, and with a node that lost everybody."""
+    async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench")))
+        url = await stack.enter_async_context(database_url(None, folder))
+        await apply_migrations(url)
+        database = await Database.connect(url, 8)
+        stack.push_async_callback(database.close)
+        await database.take_over(uuid4())
+        await announce_nodes(database, [NODE])
+        double = await stack.enter_async_context(node_double())
+        client = await stack.enter_async_context(NodeClient(double.url, [API_KEY]))
+        phases = ReconcilePhases(database)
+        await phases.learn_epoch(NODE, double.epoch)
+        await filled(url, double, phases)
+        bench = Bench(database, client, double)
+        watch = asyncio.ensure_future(bench.lateness.watch())
+        stack.callback(watch.cancel)
+        await measured(bench)
+
+
+async def measured(bench: Bench) -> None:
+    """Every figure, on one database."""
+    say(f"{USERS:,} users on the node; {memory_mb():,.0f} MB before")
+    async with bench.alive(bench.reconciler):
+        await bench.compare("no difference, first run")
+        await bench.compare("no difference")
+        async with bench.database.read() as connection:
+            rows = await connection.fetch(
+                "SELECT uuid FROM credentials ORDER BY md5(uuid::text) LIMIT $1", DIFFERENCES
             )
-            await _measured(node, actor, users)
-            actor.kill()
-            await actor.wait_ended()
-            await database.close()
-
-
-async def _measured(node: LargeNode, actor: ReconcilerActor, users: dict[UUID, int]) -> None:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    say(f"{USERS:,} users; before, the double's own users included: {peak:,.0f} MB")
-    node.have(users)
-    await _run(node, actor, "no difference, first run")
-    await _run(node, actor, "no difference")
-    source = random.Random(7)  # noqa: S311 - the same in every run
-    lost = source.sample(sorted(users), DIFFERENCES)
-    node.have({uuid: gen for uuid, gen in users.items() if uuid not in set(lost)})
-    await _run(node, actor, f"{DIFFERENCES:,} differences")
-    node.have({})
-    await _run(node, actor, "everybody is missing")
-    node.epoch = uuid4()
-    await _run(node, actor, "another store: all anew")
-
-
-def _repaired(envelope: Envelope) -> None:
-    envelope.settle(AccessRepaired())
-
-
-def _ended(actor: Any, ending: Ending) -> None:
-    del actor, ending
+        await bench.double.ask("lose", [UUID(int=row["uuid"].int) for row in rows])
+        await bench.compare(f"{DIFFERENCES:,} differences")
+        await bench.until_full("and until they are back")
+        await bench.double.ask("lose")
+        await bench.compare("everybody is missing")
+        await bench.until_full("and until they are back")
+        await bench.compare("no difference")
 
 
 if __name__ == "__main__":
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    calm_collector()
     asyncio.run(main())

@@ -6,6 +6,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from actors.provisioner.breaker import Hold
+from actors.reconciler import actor as reconciler
 from actors.reconciler.actor import RECONCILER
 from actors.reconciler.decisions import SEEN_TWICE_S
 from actors.reconciler.messages import AcceptNode, NodeAccepted
@@ -88,22 +89,51 @@ async def test_users_that_the_node_lost_come_back_with_the_same_key(world: World
     assert len(world.courier.links(1)) == 1, "the link is no news"
 
 
+#: 150 people to whom the node confirmed access.
+MANY = """
+INSERT INTO users (tg_id, language) SELECT n, 'en' FROM generate_series(1001, 1150) n;
+INSERT INTO subscriptions (user_id, plan_id, status, expires_at)
+SELECT n, 'month', 'active', now() + interval '9 days' FROM generate_series(1001, 1150) n;
+INSERT INTO credentials (uuid, subscription_id, node_id, desired, gen, applied_gen,
+    first_applied_at, applied_at, link_enc)
+SELECT gen_random_uuid(), s.id, 'node-1', 'present', 1, 1, now(), now() - interval '1 m',
+    (SELECT link_enc FROM credentials LIMIT 1)
+FROM subscriptions s WHERE s.user_id > 1000
+"""
+
+
+SMALL_STEPS = {
+    "PAGE": 40,
+    "HASHED_AT_ONCE": 7,
+    "LISTED_PAGE": 20,
+    "LISTED_AT_ONCE": 3,
+    "RANGES_AT_ONCE": 5,
+    "ROWS_AT_ONCE": 4,
+}
+
+
+@pytest.mark.parametrize("lost", [151, 3])
+async def test_a_comparison_in_small_steps_leaves_nobody_out_and_counts_nobody_twice(
+    world: World, monkeypatch: pytest.MonkeyPatch, lost: int
+) -> None:
+    await served(world, 1)
+    await world.rows.execute(MANY)
+    kept = await world.rows.fetch("SELECT uuid FROM credentials ORDER BY uuid OFFSET $1", lost)
+    world.node.running = {uuid for (uuid,) in kept}
+    world.node.wishes = {uuid: Wish(1, present=True) for (uuid,) in kept}
+    strangers = add_stale(world, 90)
+    for step, size in SMALL_STEPS.items():
+        monkeypatch.setattr(reconciler, step, size)
+
+    run = await world.reconcile(dry_run=True)
+
+    assert (run.wanted, run.on_node) == (151, len(world.node.running))
+    assert (run.missing, run.orphans) == (lost, len(strangers))
+
+
 async def test_many_that_the_node_lost_come_back_too(world: World) -> None:
     uuids = await served(world, 1)
-    (subscription,) = await world.rows.fetchrow("SELECT subscription_id FROM credentials")
-    del subscription
-    await world.rows.execute(
-        """
-        INSERT INTO users (tg_id, language) SELECT n, 'en' FROM generate_series(1001, 1150) n;
-        INSERT INTO subscriptions (user_id, plan_id, status, expires_at)
-        SELECT n, 'month', 'active', now() + interval '9 days' FROM generate_series(1001, 1150) n;
-        INSERT INTO credentials (uuid, subscription_id, node_id, desired, gen, applied_gen,
-            first_applied_at, applied_at, link_enc)
-        SELECT gen_random_uuid(), s.id, 'node-1', 'present', 1, 1, now(), now() - interval '1 m',
-            (SELECT link_enc FROM credentials LIMIT 1)
-        FROM subscriptions s WHERE s.user_id > 1000
-        """
-    )
+    await world.rows.execute(MANY)
 
     run = await world.reconcile()
 
