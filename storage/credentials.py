@@ -88,11 +88,12 @@ RESUME = """
 UPDATE credentials SET next_at = now(), quarantined_at = NULL
 WHERE node_id = $1 AND applied_gen < gen AND (quarantined_at IS NOT NULL OR next_at > now())
 """
-#: After a node is back nobody waits for the timer of when it was away.
+#: After a node is back nobody waits for the timer of when it was away, and the next attempt is as
+#: good as a first one: it costs nothing of the budget for repeats, which would be spent at once.
 HASTEN = """
-UPDATE credentials SET next_at = now()
-WHERE node_id = $1 AND applied_gen < gen AND quarantined_at IS NULL AND next_at > now()
-    AND NOT uuid = ANY($2)
+UPDATE credentials SET next_at = now(), attempts = 0
+WHERE node_id = $1 AND applied_gen < gen AND quarantined_at IS NULL
+    AND (next_at > now() OR attempts > 0) AND NOT uuid = ANY($2)
 """
 #: What waits for a node that is not called; people are told once.
 DELAY = """

@@ -1,27 +1,38 @@
 """A node that is away is left alone, its people are told, and nobody waits when it is back."""
 
+import random
 from uuid import UUID
 
 import pytest
 
 from actors.notifier.ports import Progress
+from actors.provisioner.actor import PROVISIONER
 from actors.provisioner.breaker import BreakerLimits, BreakerState
+from actors.provisioner.budget import BudgetLimits, RetryBudget
 from actors.provisioner.health import NodeHealth
 from actors.user.messages import Standing
 from storage.node_phases import NodePhases
+from supervisors.engine.snapshot import find
 from tests.integration.actors.world import OWNERS, World
 from tests.integration.node_fixtures import eventually
-from tests.integration.shop import BUYER, NODE
+from tests.integration.shop import BUYER, NODE, pass_time
 from xray_api.client.errors import NodeRejected, NodeUnauthorized, StaleGeneration
 from xray_api.contract import Operation
 
 #: So long that it does not end within a test.
 LONG_S = 3_600.0
+CALLERS = 100
 
 
 @pytest.fixture
 def limits() -> BreakerLimits:
-    return BreakerLimits(open_s=LONG_S, open_cap_s=LONG_S, probe_interval_s=0.01, ramp_successes=1)
+    return BreakerLimits(
+        open_s=LONG_S,
+        open_cap_s=LONG_S,
+        probe_interval_s=0.01,
+        probe_patience_s=LONG_S,
+        ramp_successes=1,
+    )
 
 
 @pytest.fixture
@@ -85,7 +96,7 @@ async def test_a_node_that_is_away_is_left_alone_and_those_who_buy_then_are_told
     ), "and no wait is touched"
 
 
-async def test_when_it_is_back_nobody_waits_for_a_timer_of_before(
+async def test_when_it_is_back_nobody_waits_for_a_timer_or_a_budget_of_before(
     world: World, judged: NodeHealth
 ) -> None:
     await world.meet_node()
@@ -93,7 +104,10 @@ async def test_when_it_is_back_nobody_waits_for_a_timer_of_before(
     for user_id in range(1, 6):
         await world.buy(user_id)
     await opened(world, judged)
-    await world.rows.execute("UPDATE credentials SET next_at = now() + interval '1 h'")
+    await world.rows.execute(
+        "UPDATE credentials SET next_at = now() + interval '1 h', attempts = attempts + 1"
+    )
+    judged.budget = RetryBudget(BudgetLimits(earned=0.0, cap=0.0, floor_per_s=1e-9))
     calls = len(world.node.calls)
 
     world.node.start_xray()
@@ -109,6 +123,83 @@ async def test_when_it_is_back_nobody_waits_for_a_timer_of_before(
     assert set(before_the_first) == {"ready"}, "and nothing of a user's"
     assert state(world, judged) is BreakerState.CLOSED
     await world.settle()
+
+
+async def test_one_of_a_hundred_who_want_to_call_is_let_through_and_it_is_a_probe(
+    world: World, judged: NodeHealth
+) -> None:
+    await world.meet_node()
+    world.node.stop_xray()
+    await world.buy(1)
+    await opened(world, judged)
+    for user_id in range(2, CALLERS + 2):
+        await world.buy(user_id)
+    world.node.start_xray()
+    world.node.hold_calls()
+    world.node.calls.clear()
+
+    time_passes(world)
+    await woken(world, CALLERS)
+
+    async def probed() -> bool:
+        return bool(world.node.calls)
+
+    await eventually(probed)
+    await woken(world, CALLERS)
+    assert state(world, judged) is BreakerState.HALF_OPEN
+    assert [call.kind for call in world.node.calls] == ["ready"]
+
+    world.node.release_calls()
+
+    async def all_in() -> bool:
+        return len(world.node.running) == CALLERS + 1
+
+    await eventually(all_in)
+    await world.settle()
+
+
+async def woken(world: World, wakes: int) -> None:
+    """The node's actor is woken so often, and has looked each time whether it may call."""
+    child = find(world.root, f"{PROVISIONER}/{NODE}")
+    assert child is not None
+    statistics = child[1].mailbox.statistics
+    wanted = statistics.handled + wakes
+    for _ in range(wakes):
+        world.directory.find(PROVISIONER, NODE).wake()
+
+    async def enough() -> bool:
+        return statistics.handled >= wanted
+
+    await eventually(enough)
+
+
+async def test_an_outage_of_a_minute_costs_a_tenth_more_requests_and_ten_at_most(
+    world: World,
+) -> None:
+    actor, source = world.provisioner(), random.Random(7)  # noqa: S311 - the same in every run
+    health = NodeHealth.new(BreakerLimits, source.random)
+    world.health = actor.health = health  # type: ignore[attr-defined]  # a ProvisionerActor
+    await world.meet_node()
+    await world.buy(1)
+    await world.settle()
+    world.node.stop_xray()
+
+    for second in range(60):
+        await world.buy(2 + second)
+        await woken(world, 3)
+        world.clock.ahead_s += 1
+        await pass_time(world.rows, 1)
+    world.node.start_xray()
+
+    async def all_in() -> bool:
+        world.clock.ahead_s += 1
+        return len(world.node.running) == 61
+
+    await eventually(all_in)
+    changes = [c for c in world.node.calls if c.kind in {"put", "remove", "batch"}]
+    wanted = await world.rows.fetchval("SELECT count(*) FROM credentials")
+    assert wanted == 61
+    assert len(changes) <= 1.1 * wanted + 10
 
 
 async def test_a_node_that_is_not_ready_stays_alone(world: World, judged: NodeHealth) -> None:
