@@ -2,10 +2,10 @@
 
 import typer
 
+from bot.node_views import ExpiryView
 from supervisors.console.answers import parsed
 from supervisors.console.commands import DefaultCommand, Json, Reason, ask, show
 from supervisors.console.words import clean
-from supervisors.operators.node_views import ExpiryView
 
 expiry_app = typer.Typer(
     cls=DefaultCommand, help="The end of access: look, confirm that it is so late. Alone: show."

@@ -4,12 +4,12 @@ from typing import Annotated, Any
 
 import typer
 
+from bot.node_views import PATIENCE_S, BreakerView, NodeView
 from config.tuning import TuningError, parse_span
 from storage.rows import ReconcileRun
 from supervisors.console.answers import listed
 from supervisors.console.commands import Json, ListByDefault, Reason, ask, show
 from supervisors.console.words import clean
-from supervisors.operators.node_views import PATIENCE_S, BreakerView, NodeView
 
 nodes_app = typer.Typer(
     cls=ListByDefault,

@@ -15,12 +15,12 @@ from actors.reconciler.actor import RECONCILER
 from actors.reconciler.messages import AcceptNode, NodeNotSeen, Reconcile
 from actors.runtime.address import Directory
 from actors.runtime.clock import Clock
+from bot.node_views import PATIENCE_S, BreakerView, NodeView
 from bot.ports import OperationRefused
 from config.logging import redacted
 from storage.node_phases import ReconcilePhases
 from storage.operations import OperatorRecords
 from storage.rows import NodeOverview, NodeState, ReconcileRun
-from supervisors.operators.node_views import PATIENCE_S, BreakerView, NodeView
 
 LEAVING = frozenset({NodeState.DRAINING, NodeState.LOST})
 ORDERS: Mapping[str, Hold] = {"isolate": Hold.ISOLATED, "close": Hold.CLOSED}
