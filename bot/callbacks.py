@@ -18,6 +18,12 @@ UserId = Annotated[int, Field(ge=1, lt=2**52)]
 #: The number of a row: what PostgreSQL's bigint holds.
 RowNumber = Annotated[int, Field(ge=1, lt=2**63)]
 
+#: As the settings name nodes.
+NODE_ID = r"[a-z0-9][a-z0-9-]{0,31}"
+NodeId = Annotated[str, StringConstraints(pattern=rf"^{NODE_ID}$")]
+#: More than one back-end ever serves.
+UserCount = Annotated[int, Field(ge=0, le=10_000_000)]
+
 
 def new_operation_id() -> str:
     """96 random bits as 16 characters: names one button, so that a double tap is one order."""
@@ -139,3 +145,41 @@ class BanConfirmed(CallbackData, prefix="ban"):
 
 class NothingDone(CallbackData, prefix="nothing"):
     """An owner thought better of it."""
+
+
+class NodeShown(CallbackData, prefix="node"):
+    """Show a node: in place of the tapped message or, with `anew`, below it."""
+
+    node: NodeId
+    anew: bool = False
+
+
+class NodesShown(CallbackData, prefix="nodes"):
+    """Show all nodes."""
+
+
+class NodesCompared(CallbackData, prefix="compare"):
+    """Compare a node, or all (`*`), with the database; nothing is changed unless `really`."""
+
+    node: Annotated[str, StringConstraints(pattern=rf"^(\*|{NODE_ID})$")]
+    really: bool
+
+
+class NodeAct(StrEnum):
+    """What is asked about a second time, since it is about many users at once."""
+
+    CONFIRM = "confirm"
+
+
+class NodeActConfirmed(CallbackData, prefix="nodeyes"):
+    """The second tap: so many users are named in the question, and more are not meant."""
+
+    act: NodeAct
+    node: NodeId
+    users: UserCount
+
+
+class ClocksConfirmed(CallbackData, prefix="clocks"):
+    """The second tap of a word about the time. `held` is `mark_of` what the question said."""
+
+    held: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]

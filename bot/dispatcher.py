@@ -43,6 +43,10 @@ ADMIN_COMMANDS = (
     "actor",
     "policy",
     "dl",
+    "nodes",
+    "reconcile",
+    "breaker",
+    "expiry",
 )
 
 

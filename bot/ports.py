@@ -7,6 +7,7 @@ from uuid import UUID
 
 from actors.runtime.inspection import ActorDetails, ActorView
 from actors.runtime.messages import Request
+from bot.node_views import BreakerView, ExpiryView, NodeView
 from config.tuning import Forecast, Tunable
 from storage.rows import (
     DeadLetterRow,
@@ -16,6 +17,7 @@ from storage.rows import (
     PaymentRow,
     PurchaseRow,
     QuoteRow,
+    ReconcileRun,
     SettingChangeRow,
     StoryRow,
 )
@@ -137,12 +139,59 @@ class OperationRefused(Exception):  # noqa: N818 - what the operator hears
     """An operator's wish that cannot be. The text says why, and what would do."""
 
 
+class Nodes(Protocol):
+    """What operators see and do about nodes; `who` and `reason` as in `Operations`."""
+
+    async def nodes(self) -> list[NodeView]:
+        """All nodes, also those that left the settings."""
+        ...
+
+    def breakers(self) -> list[BreakerView]:
+        """Whether nodes are called, each that is in the settings."""
+        ...
+
+    async def order(
+        self, node_id: str, order: str, for_s: float | None, who: str, reason: str
+    ) -> BreakerView:
+        """Isolate a node, call it whatever it answers (`close`), or no more of that (`release`)."""
+        ...
+
+    async def reconcile(self, node_id: str | None, *, dry_run: bool) -> list[ReconcileRun]:
+        """Compare one node, or all that are in the settings, with the database now."""
+        ...
+
+    async def freeze(self, node_id: str, who: str, reason: str) -> None:
+        """Remove nobody from a node until somebody says otherwise."""
+        ...
+
+    async def unfreeze(self, node_id: str, who: str, reason: str, *, adopt: bool = False) -> int:
+        """Work with it again; with `adopt`, users that no row knows stay: how many."""
+        ...
+
+    async def confirm(self, node_id: str, removals: int, who: str, reason: str) -> ReconcileRun:
+        """Remove so many users without a right from a frozen node, and work with it again."""
+        ...
+
+
 class Operations(Protocol):
     """What operators can see and do while the program runs, from a terminal or from the chat.
 
     `who` is the operator for the record, `reason` in the operator's words. All raise
     `OperationRefused` for a wish that cannot be, and the weather of the wiring during an outage.
     """
+
+    @property
+    def nodes(self) -> Nodes:
+        """What can be seen and done about nodes."""
+        ...
+
+    async def expiry(self) -> ExpiryView:
+        """How the end of access stands."""
+        ...
+
+    async def trust_clocks(self, who: str, reason: str) -> None:
+        """It is as late as the database's clock says: access ends again."""
+        ...
 
     def tree(self) -> ActorView:
         """The whole tree as it stands."""

@@ -1,15 +1,18 @@
 """What owners are told at once, and the buttons where they can act."""
 
+import re
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from actors.notifier.ports import OwnerAlert
-from bot.callbacks import OrderDecided, PaymentDecided, PaymentDecision
+from bot.callbacks import NODE_ID, OrderDecided, PaymentDecided, PaymentDecision
 from bot.keyboards import Button, Keyboard
 from bot.replies import Reply
 from bot.reports.fitting import one_line
+from bot.reports.frozen import kind_of
+from bot.reports.nodes import look_button
 from bot.texts import Price, Value
 from config.plans import Plans
 
@@ -45,6 +48,16 @@ WAYS: Mapping[str, tuple[PaymentDecision, ...]] = {
     "alert-payment-odd": (PaymentDecision.REFUND,),
     "alert-refund-by-hand": (PaymentDecision.DONE,),
 }
+#: Alerts about a node whose page says what to do.
+OF_NODES = frozenset(
+    {
+        "alert-node-away",
+        "alert-node-key",
+        "alert-node-certificate",
+        "alert-node-answers-wrong",
+        "alert-node-frozen",
+    }
+)
 #: Seconds that are days or hours to a reader.
 SPANS = frozenset({"limit_s"})
 #: Numbers that are names: their digits stand together.
@@ -65,6 +78,8 @@ def alert(notice: OwnerAlert, plans: Plans | None = None) -> Reply:
     plan = plans.get(str(notice.arguments.get("plan"))) if plans else None
     if plan is not None:
         values["plan"] = plan.title
+    if notice.text_id == "alert-node-frozen":
+        values["cause"] = kind_of(str(notice.arguments.get("reason")))
     places = ALERTS.get(notice.text_id)
     if places is not None and places <= values.keys():
         keyboard = _ways(notice.text_id, notice.arguments)
@@ -111,6 +126,9 @@ def _ways(text_id: str, arguments: Mapping[str, Any]) -> Keyboard:
     """Buttons; none where another release's arguments name nothing that one could be for."""
     if text_id == "alert-manual-payment":
         return _order_ways(str(arguments.get("purchase_id")))
+    if text_id in OF_NODES:
+        node_id = str(arguments.get("node"))
+        return (look_button(node_id),) if re.fullmatch(NODE_ID, node_id) else ()
     number = arguments.get("number")
     if type(number) is not int or not 0 < number < 2**63:
         return ()

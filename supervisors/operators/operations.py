@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from actors.expiry.actor import EXPIRY
-from actors.expiry.messages import ExpiryShown, ShowExpiry, TrustClocks
+from actors.expiry.messages import ShowExpiry, TrustClocks
 from actors.runtime.actor import AsyncioActor
 from actors.runtime.address import Directory
 from actors.runtime.events import DeadLetter, Event, EventKind, Observer
@@ -17,6 +17,7 @@ from actors.runtime.inspection import ActorDetails, ActorView
 from actors.runtime.mailbox import Envelope
 from actors.runtime.messages import RestartByHand
 from actors.runtime.replies import Unavailable
+from bot.node_views import ExpiryView
 from bot.ports import OperationRefused
 from config.logging import redact, redacted
 from config.tuning import Forecast, Tunable, TuningError, parse_value, tunables, with_overrides
@@ -103,7 +104,7 @@ class LiveOperations:
 
     @property
     def nodes(self) -> NodeOperations:
-        """What can be seen and done about nodes.
+        """See `Operations`.
 
         Raises:
             OperationRefused: this back-end has none.
@@ -250,9 +251,10 @@ class LiveOperations:
         """What operators did, newest first."""
         return await self.records.actions(limit)
 
-    async def expiry(self) -> ExpiryShown:
-        """How the end of access stands."""
-        return await self.directory.find(EXPIRY).ask(ShowExpiry())
+    async def expiry(self) -> ExpiryView:
+        """See `Operations`."""
+        shown = await self.directory.find(EXPIRY).ask(ShowExpiry())
+        return ExpiryView(ended=shown.ended, reminded=shown.reminded, held=shown.held)
 
     async def trust_clocks(self, who: str, reason: str) -> None:
         """It is as late as the database's clock says: access ends again.

@@ -25,9 +25,13 @@ alert-node-answers-wrong = 🚨 Node { $node } answered for another user than wa
 alert-node-frozen =
     🧊 Node { $node } is frozen: { $reason }.
 
-    Nobody is removed from it until you decide; new access works. Was the database or the node restored from a backup?
+    { node-cause }
 
-    <code>/nodes { $node }</code>
+    ✅ { node-safe }
+
+    🔎 { node-check }
+
+    What ends it, and all that is known: <code>/nodes { $node }</code>
 alert-node-empty =
     📦 Nobody is left on node { $node }: all have a key on another one.
 
@@ -39,7 +43,9 @@ alert-node-nowhere =
 alert-expiry-held =
     🕰 Nobody's access ends for now: { $why }.
 
-    Look at the clocks. If it is that late: <code>tollgate expiry confirm</code>
+    ✅ Safe meanwhile: nobody loses access, buying and renewing go on.
+
+    🔎 Look at the clocks of this machine and of the database's. A wrong one is to be mended, and the rest goes on by itself. If it is really so late: <code>/expiry confirm reason</code>
 # An alert of another release
 alert-other =
     ⚠️ { $what }

@@ -1,7 +1,5 @@
 """Restart policies: look, try, change, take back."""
 
-import re
-
 from aiogram import Router
 from aiogram.filters import Command, CommandObject
 from aiogram.types import CallbackQuery, Message
@@ -10,13 +8,11 @@ from bot.callbacks import PolicyUndo
 from bot.ports import Operations
 from bot.replies import Reply
 from bot.reports import policies as reports
-from bot.routers.admin.wording import number_of, operator
+from bot.routers.admin.wording import TIME, number_of, operator
 from bot.screen import Screen
 from config.tuning import parse_span
 
 HISTORY = 30
-#: With its unit: a bare number is the first word of a reason.
-SPAN = re.compile(r"\d+(\.\d+)?[smhd]", re.IGNORECASE)
 USAGE = Reply(text_id="policy-usage")
 
 
@@ -67,7 +63,7 @@ async def _answer(  # noqa: PLR0911 - one for each way to say it
 
 async def _set(key: str, value: str, rest: list[str], operations: Operations, who: str) -> Reply:
     revert_after_s = None
-    if rest and SPAN.fullmatch(rest[0]):
+    if rest and TIME.fullmatch(rest[0]):
         revert_after_s = parse_span(rest[0])
         rest = rest[1:]
     change = await operations.set_policy(

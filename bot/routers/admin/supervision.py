@@ -4,7 +4,11 @@ from aiogram import F, Router
 
 from bot.middlewares import OperatorMiddleware
 from bot.routers.admin.actors import actors_router
+from bot.routers.admin.calls import calls_router
+from bot.routers.admin.comparing import comparing_router
+from bot.routers.admin.expiry import expiry_router
 from bot.routers.admin.letters import letters_router
+from bot.routers.admin.nodes import nodes_router
 from bot.routers.admin.payments import payments_router
 from bot.routers.admin.people import people_router
 from bot.routers.admin.policy import policy_router
@@ -18,7 +22,7 @@ def supervision_router(
     Args:
         admins: ids of the owners.
         unanswered: what an outage raises.
-        operations: whether the tree can be seen and changed too.
+        operations: whether the tree and the nodes can be seen and changed too.
     """
     router = Router(name="supervision")
     # A forwarded message is somebody else's words: it must not act by an owner's hand.
@@ -31,4 +35,5 @@ def supervision_router(
     router.include_routers(people_router(), payments_router())
     if operations:
         router.include_routers(policy_router(), actors_router(), letters_router())
+        router.include_routers(nodes_router(), comparing_router(), calls_router(), expiry_router())
     return router

@@ -30,6 +30,8 @@ def id_of_tap(query: CallbackQuery) -> str:
 
 #: A person's number; below 2 ** 52 (https://core.telegram.org/bots/api#user).
 USER = re.compile(r"[1-9][0-9]{0,14}")
+#: How long an order holds, with its unit: a bare number is the first word of a reason.
+TIME = re.compile(r"\d+(\.\d+)?[smhd]", re.IGNORECASE)
 #: Time that is given away, with its unit.
 SPAN = re.compile(r"([1-9][0-9]{0,5})([mhdw])")
 UNITS_S = {"m": 60, "h": 3_600, "d": 86_400, "w": 604_800}

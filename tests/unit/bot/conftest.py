@@ -1,6 +1,6 @@
 """A bot whose Telegram answers from a list, and stand-ins for users and rows."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar, cast
@@ -30,6 +30,7 @@ from bot.checkout import NodesNow
 from bot.dispatcher import build_dispatcher
 from bot.gateways.payload import PayloadSigner
 from bot.gateways.port import Offer, OrderToPay, TelegramInvoice
+from bot.node_views import BreakerView, ExpiryView, NodeView
 from bot.texts import Texts
 from config.keys import MasterKeys
 from config.plans import Plan, Plans, Title
@@ -43,6 +44,7 @@ from storage.rows import (
     PurchaseRow,
     PurchaseStatus,
     QuoteRow,
+    ReconcileRun,
     RefundOrder,
     SettingChangeRow,
     StoryRow,
@@ -233,75 +235,126 @@ class FakeOperations:
     answers: dict[str, Any] = field(default_factory=dict)
     wishes: list[tuple[Any, ...]] = field(default_factory=list)
 
+    @property
+    def nodes(self) -> "FakeNodes":
+        """The same, about nodes."""
+        return FakeNodes(self.answer)
+
+    async def expiry(self) -> ExpiryView:
+        """As prepared."""
+        return cast("ExpiryView", self.answer("expiry"))
+
+    async def trust_clocks(self, who: str, reason: str) -> None:
+        """As prepared."""
+        self.answer("trust_clocks", who, reason)
+
     def tree(self) -> ActorView:
         """As prepared."""
-        return cast("ActorView", self._answer("tree"))
+        return cast("ActorView", self.answer("tree"))
 
     def look(self, name: str) -> ActorDetails:
         """As prepared."""
-        return cast("ActorDetails", self._answer("look", name))
+        return cast("ActorDetails", self.answer("look", name))
 
     async def suspend(self, name: str, who: str, reason: str) -> None:
         """As prepared."""
-        self._answer("suspend", name, who, reason)
+        self.answer("suspend", name, who, reason)
 
     async def resume(self, name: str, who: str, reason: str) -> None:
         """As prepared."""
-        self._answer("resume", name, who, reason)
+        self.answer("resume", name, who, reason)
 
     async def restart(self, name: str, who: str, reason: str, *, at_once: bool) -> None:
         """As prepared."""
-        self._answer("restart", name, who, reason, at_once)
+        self.answer("restart", name, who, reason, at_once)
 
     def policies(self) -> list[Tunable]:
         """As prepared."""
-        return cast("list[Tunable]", self._answer("policies"))
+        return cast("list[Tunable]", self.answer("policies"))
 
     async def try_policy(self, key: str, text: str) -> Forecast:
         """As prepared."""
-        return cast("Forecast", self._answer("try_policy", key, text))
+        return cast("Forecast", self.answer("try_policy", key, text))
 
     async def set_policy(
         self, key: str, text: str, who: str, reason: str, *, revert_after_s: float | None
     ) -> SettingChangeRow:
         """As prepared."""
         wish = ("set_policy", key, text, who, reason, revert_after_s)
-        return cast("SettingChangeRow", self._answer(*wish))
+        return cast("SettingChangeRow", self.answer(*wish))
 
     async def undo_policy(self, change_id: int, who: str, reason: str) -> SettingChangeRow:
         """As prepared."""
-        return cast("SettingChangeRow", self._answer("undo_policy", change_id, who, reason))
+        return cast("SettingChangeRow", self.answer("undo_policy", change_id, who, reason))
 
     async def policy_history(self, limit: int) -> list[SettingChangeRow]:
         """As prepared."""
-        return cast("list[SettingChangeRow]", self._answer("policy_history"))[:limit]
+        return cast("list[SettingChangeRow]", self.answer("policy_history"))[:limit]
 
     async def events(self, limit: int, actor: str | None) -> list[EventRow]:
         """As prepared."""
-        return cast("list[EventRow]", self._answer("events", actor))[:limit]
+        return cast("list[EventRow]", self.answer("events", actor))[:limit]
 
     async def dead_letters(self, limit: int) -> list[DeadLetterRow]:
         """As prepared."""
-        return cast("list[DeadLetterRow]", self._answer("dead_letters"))[:limit]
+        return cast("list[DeadLetterRow]", self.answer("dead_letters"))[:limit]
 
     async def dead_letter(self, letter_id: int) -> DeadLetterRow:
         """As prepared."""
-        return cast("DeadLetterRow", self._answer("dead_letter", letter_id))
+        return cast("DeadLetterRow", self.answer("dead_letter", letter_id))
 
     async def retry_dead_letter(self, letter_id: int, who: str) -> str:
         """As prepared."""
-        return cast("str", self._answer("retry_dead_letter", letter_id, who))
+        return cast("str", self.answer("retry_dead_letter", letter_id, who))
 
     async def drop_dead_letter(self, letter_id: int, who: str, reason: str) -> None:
         """As prepared."""
-        self._answer("drop_dead_letter", letter_id, who, reason)
+        self.answer("drop_dead_letter", letter_id, who, reason)
 
-    def _answer(self, method: str, *wish: Any) -> Any:
+    def answer(self, method: str, *wish: Any) -> Any:
+        """Note a wish; answer it, or raise, as prepared."""
         self.wishes.append((method, *wish))
         answer = self.answers.get(method)
         if isinstance(answer, Exception):
             raise answer
         return answer
+
+
+@dataclass
+class FakeNodes:
+    """What `FakeOperations` is, about nodes."""
+
+    answer: Callable[..., Any]
+
+    async def nodes(self) -> list[NodeView]:
+        """As prepared."""
+        return cast("list[NodeView]", self.answer("nodes"))
+
+    def breakers(self) -> list[BreakerView]:
+        """As prepared."""
+        return cast("list[BreakerView]", self.answer("breakers") or [])
+
+    async def order(
+        self, node_id: str, order: str, for_s: float | None, who: str, reason: str
+    ) -> BreakerView:
+        """As prepared."""
+        return cast("BreakerView", self.answer("order", node_id, order, for_s, who, reason))
+
+    async def reconcile(self, node_id: str | None, *, dry_run: bool) -> list[ReconcileRun]:
+        """As prepared."""
+        return cast("list[ReconcileRun]", self.answer("reconcile", node_id, dry_run))
+
+    async def freeze(self, node_id: str, who: str, reason: str) -> None:
+        """As prepared."""
+        self.answer("freeze", node_id, who, reason)
+
+    async def unfreeze(self, node_id: str, who: str, reason: str, *, adopt: bool = False) -> int:
+        """As prepared."""
+        return cast("int", self.answer("unfreeze", node_id, who, reason, adopt))
+
+    async def confirm(self, node_id: str, removals: int, who: str, reason: str) -> ReconcileRun:
+        """As prepared."""
+        return cast("ReconcileRun", self.answer("confirm", node_id, removals, who, reason))
 
 
 @dataclass
@@ -424,6 +477,53 @@ def dead_letter(**changes: Any) -> DeadLetterRow:
         "decided_by": None,
     }
     return DeadLetterRow(**(values | changes))
+
+
+def node_view(**changes: Any) -> NodeView:
+    """A node that is well."""
+    values: dict[str, Any] = {
+        "id": "de-1",
+        "state": "active",
+        "reason": "",
+        "changed_at": NOW,
+        "changed_by": "",
+        "users": 1_204,
+        "waiting": 12,
+        "set_aside": 0,
+        "breaker": "closed",
+        "last_outcome": "equal",
+        "last_why": "",
+        "orphans": 0,
+        "missing": 0,
+    }
+    return NodeView(**(values | changes))
+
+
+def breaker(**changes: Any) -> BreakerView:
+    """Of a node that answers."""
+    values: dict[str, Any] = {
+        "node": "de-1",
+        "state": "closed",
+        "next_probe_s": 0.0,
+        "at_a_time": 8,
+        "retry_budget": 10.0,
+        "key_refused": False,
+        "away_s": None,
+    }
+    return BreakerView(**(values | changes))
+
+
+def run(**changes: Any) -> ReconcileRun:
+    """A look that found nothing."""
+    values: dict[str, Any] = {
+        "node_id": "de-1",
+        "outcome": "equal",
+        "took_s": 0.1,
+        "on_node": 100,
+        "wanted": 100,
+        "dry_run": True,
+    }
+    return ReconcileRun(**(values | changes))
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,17 @@ from aiogram.methods import AnswerCallbackQuery, EditMessageText, SendMessage
 from actors.runtime.inspection import ActorDetails, ActorState
 from actors.runtime.replies import Unavailable
 from actors.user.messages import Introduce
-from bot.callbacks import LetterDecided, LetterDecision, PolicyUndo
+from bot.callbacks import (
+    ClocksConfirmed,
+    LetterDecided,
+    LetterDecision,
+    NodeAct,
+    NodeActConfirmed,
+    NodesCompared,
+    NodeShown,
+    NodesShown,
+    PolicyUndo,
+)
 from bot.dispatcher import build_dispatcher
 from bot.gateways.payload import PayloadSigner
 from bot.ports import OperationRefused
@@ -48,6 +58,13 @@ WHO = f"telegram:{OWNER}"
 UNDO = PolicyUndo(change_id=12).pack()
 RETRY = LetterDecided(decision=LetterDecision.RETRY, letter_id=12).pack()
 DROP = LetterDecided(decision=LetterDecision.DROP, letter_id=12).pack()
+OF_NODES = (
+    NodesShown().pack(),
+    NodeShown(node="de-1").pack(),
+    NodesCompared(node="*", really=True).pack(),
+    *(NodeActConfirmed(act=act, node="de-1", users=25).pack() for act in NodeAct),
+    ClocksConfirmed(held="0" * 16).pack(),
+)
 COMMANDS = (
     "/policy",
     "/policy history",
@@ -59,6 +76,15 @@ COMMANDS = (
     "/dl",
     "/dl show 12",
     "/dl drop 12",
+    "/nodes",
+    "/nodes de-1",
+    "/nodes freeze de-1 moving",
+    "/nodes confirm de-1 25 looked",
+    "/reconcile",
+    "/breaker",
+    "/breaker isolate de-1 moving",
+    "/expiry",
+    "/expiry confirm looked",
 )
 POLICIES = [
     Tunable(key="root.max_restarts", value=3, default=3, bounds="whole numbers 0 to 1000"),
@@ -499,7 +525,7 @@ async def test_for_anybody_else_these_commands_are_unknown(world: World, text: s
     assert not world.operations.wishes
 
 
-@pytest.mark.parametrize("data", [UNDO, RETRY, DROP])
+@pytest.mark.parametrize("data", [UNDO, RETRY, DROP, *OF_NODES])
 async def test_for_anybody_else_these_buttons_are_made_up(world: World, data: str) -> None:
     world.users.answers[Introduce] = status()
 
@@ -509,7 +535,13 @@ async def test_for_anybody_else_these_buttons_are_made_up(world: World, data: st
     assert not world.operations.wishes
 
 
-@pytest.mark.parametrize("data", ["undo:0", "undo:-1", f"undo:{2**63}", "letter:keep:1", "undo:x"])
+@pytest.mark.parametrize(
+    "data",
+    [
+        *("undo:0", "undo:-1", f"undo:{2**63}", "letter:keep:1", "undo:x", "node:De:0", "node::0"),
+        *("compare:**:1", "nodeyes:freeze:de-1:1", "nodeyes:confirm:de-1:-1", "clocks:", "nodes:"),
+    ],
+)
 async def test_a_button_that_we_never_made_does_nothing_for_owners_either(
     world: World, data: str
 ) -> None:
