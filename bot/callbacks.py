@@ -169,6 +169,8 @@ class NodeAct(StrEnum):
     """What is asked about a second time, since it is about many users at once."""
 
     CONFIRM = "confirm"
+    DRAIN = "drain"
+    LOSE = "lost"
 
 
 class NodeActConfirmed(CallbackData, prefix="nodeyes"):

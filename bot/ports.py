@@ -172,6 +172,22 @@ class Nodes(Protocol):
         """Remove so many users without a right from a frozen node, and work with it again."""
         ...
 
+    async def drain(self, node_id: str, who: str, reason: str) -> int:
+        """Move everybody to other nodes, and put nobody new there; how many are to move."""
+        ...
+
+    async def lose(self, node_id: str, who: str, reason: str) -> int:
+        """Give a node up that does not come back; how many are to move."""
+        ...
+
+    async def remove(self, node_id: str, who: str, reason: str) -> None:
+        """Be done with a node on which nobody is."""
+        ...
+
+    async def activate(self, node_id: str, who: str, reason: str) -> None:
+        """Work with a node again that was drained, lost or removed."""
+        ...
+
 
 class Operations(Protocol):
     """What operators can see and do while the program runs, from a terminal or from the chat.

@@ -121,6 +121,10 @@ nodes-usage =
     <code>/nodes unfreeze de-1 reason</code> – go on: the database is right
     <code>/nodes adopt de-1 reason</code> – go on: all its users stay
     <code>/nodes confirm de-1 25 reason</code> – remove 25 users without a right, and go on
+    <code>/nodes drain de-1 reason</code> – move its users to other nodes
+    <code>/nodes lost de-1 reason</code> – it will not come back: the same, without it
+    <code>/nodes remove de-1 reason</code> – an empty one is used no more
+    <code>/nodes activate de-1 reason</code> – use it again
 
     Compare: /reconcile. Calls: /breaker
 node-say-why = Say why, for the record: <code>/{ $words } reason</code>
@@ -134,6 +138,10 @@ node-is-frozen =
 node-is-unfrozen = ▶️ { $node } is worked with again. A few users without a right go by themselves, more freeze it again.
 node-is-adopted = ▶️ { $node } is worked with again. Users that the database does not know, and that stay: { $users }.
 node-is-confirmed = ▶️ { $node } is worked with again. Users without a right that were removed: { $users }.
+node-is-drain = 🚚 { $node } is being emptied. Users that move to other nodes: { $users }. How far it is: <code>/nodes { $node }</code>
+node-is-lost = ⚫ { $node } is given up. Users that move to other nodes: { $users }. How far it is: <code>/nodes { $node }</code>
+node-is-removed = ⚫ { $node } is used no more.
+node-is-active = ▶️ { $node } is in use.
 node-nobody-to-remove =
     { $node } has nobody without a right, so there is nobody to remove. Go on:
     <code>/nodes unfreeze { $node } reason</code>
@@ -143,6 +151,14 @@ node-more-than-said =
 node-not-compared = ✗ { $node }: { node-outcome }. Nothing was changed. <code>/nodes { $node }</code>
 ask-node-confirm =
     Remove { $users } users from { $node }? They lose access at once. After that the node is worked with again.
+
+    <blockquote>{ $reason }</blockquote>
+ask-node-drain =
+    Move { $users } users from { $node } to other nodes? Each gets a new link, and the old one ends then. Nobody new comes to it.
+
+    <blockquote>{ $reason }</blockquote>
+ask-node-lost =
+    Give { $node } up, and move its { $users } users to other nodes? Each gets a new link. The node is called no more, so who is connected there may stay until it is switched off.
 
     <blockquote>{ $reason }</blockquote>
 
@@ -220,6 +236,8 @@ button-node-look = 🧭 { $node }: how it stands
 button-compare = 🔎 Compare { $node }
 button-mend = ▶️ Mend: { $missing } missing, { $found } without a right
 button-yes-node-confirm = 🗑 Yes, remove { $users }
+button-yes-node-drain = 🚚 Yes, move { $users }
+button-yes-node-lost = ⚫ Yes, give up, move { $users }
 button-yes-expiry = 🕰 Yes, it is that late
 command-nodes = Nodes: how they stand, and what to do
 command-reconcile = Compare nodes with the database

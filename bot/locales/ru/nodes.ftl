@@ -121,6 +121,10 @@ nodes-usage =
     <code>/nodes unfreeze de-1 причина</code> – продолжать: права база
     <code>/nodes adopt de-1 причина</code> – продолжать: все его пользователи остаются
     <code>/nodes confirm de-1 25 причина</code> – удалить 25 пользователей без права и продолжать
+    <code>/nodes drain de-1 причина</code> – переселить пользователей на другие узлы
+    <code>/nodes lost de-1 причина</code> – он не вернётся: то же, но без него
+    <code>/nodes remove de-1 причина</code> – пустой узел больше не нужен
+    <code>/nodes activate de-1 причина</code> – снова в работу
 
     Сверка: /reconcile. Вызовы: /breaker
 node-say-why = Назовите причину, для записи: <code>/{ $words } причина</code>
@@ -134,6 +138,10 @@ node-is-frozen =
 node-is-unfrozen = ▶️ { $node } снова в работе. Немногие без права уйдут сами; если их много, узел замёрзнет снова.
 node-is-adopted = ▶️ { $node } снова в работе. Осталось пользователей, которых база не знает: { $users }.
 node-is-confirmed = ▶️ { $node } снова в работе. Удалено пользователей без права: { $users }.
+node-is-drain = 🚚 { $node } освобождается. Переезжает пользователей: { $users }. Как идёт: <code>/nodes { $node }</code>
+node-is-lost = ⚫ { $node } оставлен. Переезжает пользователей: { $users }. Как идёт: <code>/nodes { $node }</code>
+node-is-removed = ⚫ { $node } больше не используется.
+node-is-active = ▶️ { $node } в работе.
 node-nobody-to-remove =
     На { $node } нет никого без права, удалять некого. Продолжать:
     <code>/nodes unfreeze { $node } причина</code>
@@ -143,6 +151,14 @@ node-more-than-said =
 node-not-compared = ✗ { $node }: { node-outcome }. Ничего не изменилось. <code>/nodes { $node }</code>
 ask-node-confirm =
     Удалить с { $node } пользователей, числом { $users }? Они потеряют доступ сразу. Затем узел снова в работе.
+
+    <blockquote>{ $reason }</blockquote>
+ask-node-drain =
+    Переселить с { $node } на другие узлы пользователей, числом { $users }? Каждый получит новую ссылку, и старая тогда перестанет работать. Новых на узел не отправят.
+
+    <blockquote>{ $reason }</blockquote>
+ask-node-lost =
+    Оставить { $node } и переселить на другие узлы пользователей, числом { $users }? Каждый получит новую ссылку. Узел больше не вызывается, и кто там подключён, может остаться, пока его не выключат.
 
     <blockquote>{ $reason }</blockquote>
 
@@ -220,6 +236,8 @@ button-node-look = 🧭 { $node }: что с ним
 button-compare = 🔎 Сверить { $node }
 button-mend = ▶️ Исправить: не хватает { $missing }, без права { $found }
 button-yes-node-confirm = 🗑 Да, удалить { $users }
+button-yes-node-drain = 🚚 Да, переселить { $users }
+button-yes-node-lost = ⚫ Да, оставить и переселить { $users }
 button-yes-expiry = 🕰 Да, время такое
 command-nodes = Узлы: как они и что делать
 command-reconcile = Сверить узлы с базой

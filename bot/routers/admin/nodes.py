@@ -1,7 +1,5 @@
 """Nodes: look, and say what is to be done with one."""
 
-from typing import assert_never
-
 from aiogram import Router
 from aiogram.filters import Command, CommandObject
 from aiogram.types import CallbackQuery, Message
@@ -18,7 +16,12 @@ from bot.screen import Screen
 USAGE = Reply(text_id="nodes-usage")
 #: As many as a button can name.
 MOST_USERS = 10_000_000
-VERBS = frozenset({"freeze", "unfreeze", "adopt", "confirm", "help"})
+VERBS = frozenset(
+    {
+        *("freeze", "unfreeze", "adopt", "confirm"),
+        *("drain", "lost", "remove", "activate", "help"),
+    }
+)
 
 
 def nodes_router() -> Router:
@@ -60,15 +63,13 @@ async def act_of_button(
 ) -> None:
     """Do what was asked about, the second time."""
     await screen.acknowledge()
-    node_id, users = callback_data.node, callback_data.users
+    act, node_id, users = callback_data.act, callback_data.node, callback_data.users
     who, reason = operator(screen), quoted_reason(query)
-    match callback_data.act:
-        case NodeAct.CONFIRM:
-            run = await operations.nodes.confirm(node_id, users, who, reason)
-            reply = reports.done("node-is-confirmed", node_id, run.removed)
-        case _:
-            assert_never(callback_data.act)
-    await screen.show(reply)
+    if act is NodeAct.CONFIRM:
+        run = await operations.nodes.confirm(node_id, users, who, reason)
+        await screen.show(reports.done("node-is-confirmed", node_id, run.removed))
+        return
+    await screen.show(await _cleared(operations.nodes, act, node_id, users, who, reason))
 
 
 async def _all(nodes: Nodes, screen: Screen) -> Reply:
@@ -80,14 +81,18 @@ async def _one(nodes: Nodes, node_id: str) -> Reply:
     return reports.node(await nodes.nodes(), nodes.breakers(), node_id)
 
 
-async def _answer(words: list[str], nodes: Nodes, who: str) -> Reply:
+async def _answer(  # noqa: PLR0911 - one for each way to say it
+    words: list[str], nodes: Nodes, who: str
+) -> Reply:
     match words:
         case ["confirm", node_id, number, *reason] if (users := _count(number)) is not None:
             if not reason:
                 return say_why("nodes", words)
             return await _confirm(nodes, node_id, users, " ".join(reason))
-        case ["freeze" | "unfreeze" | "adopt", _]:
+        case [verb, _] if verb in VERBS and verb not in ("confirm", "help"):
             return say_why("nodes", words)
+        case ["drain" | "lost" as act, node_id, *reason] if reason:
+            return await _ask_to_clear(nodes, NodeAct(act), node_id, " ".join(reason))
         case [verb, node_id, *reason] if verb in VERBS:
             return await _act(nodes, verb, node_id, who, " ".join(reason))
         case [node_id] if node_id not in VERBS:
@@ -107,8 +112,33 @@ async def _act(nodes: Nodes, verb: str, node_id: str, who: str, reason: str) -> 
         case "adopt":
             users = await nodes.unfreeze(node_id, who, reason, adopt=True)
             return reports.done("node-is-adopted", node_id, users)
+        case "remove":
+            await nodes.remove(node_id, who, reason)
+            return reports.done("node-is-removed", node_id)
+        case "activate":
+            await nodes.activate(node_id, who, reason)
+            return reports.done("node-is-active", node_id)
         case _:
             return USAGE
+
+
+async def _ask_to_clear(nodes: Nodes, act: NodeAct, node_id: str, reason: str) -> Reply:
+    found = await nodes.nodes()
+    users = next((one.users for one in found if one.id == node_id), None)
+    if users is None:
+        return reports.none_such(found, node_id)
+    return reports.question(act, node_id, users, reason)
+
+
+async def _cleared(
+    nodes: Nodes, act: NodeAct, node_id: str, users: int, who: str, reason: str
+) -> Reply:
+    """Move users, never more than the question named: else it is asked anew."""
+    now = next((one.users for one in await nodes.nodes() if one.id == node_id), 0)
+    if now > users:
+        return reports.question(act, node_id, now, reason)
+    clear = nodes.drain if act is NodeAct.DRAIN else nodes.lose
+    return reports.done(f"node-is-{act}", node_id, await clear(node_id, who, reason))
 
 
 async def _confirm(nodes: Nodes, node_id: str, users: int, reason: str) -> Reply:

@@ -356,6 +356,22 @@ class FakeNodes:
         """As prepared."""
         return cast("ReconcileRun", self.answer("confirm", node_id, removals, who, reason))
 
+    async def drain(self, node_id: str, who: str, reason: str) -> int:
+        """As prepared."""
+        return cast("int", self.answer("drain", node_id, who, reason))
+
+    async def lose(self, node_id: str, who: str, reason: str) -> int:
+        """As prepared."""
+        return cast("int", self.answer("lose", node_id, who, reason))
+
+    async def remove(self, node_id: str, who: str, reason: str) -> None:
+        """As prepared."""
+        self.answer("remove", node_id, who, reason)
+
+    async def activate(self, node_id: str, who: str, reason: str) -> None:
+        """As prepared."""
+        self.answer("activate", node_id, who, reason)
+
 
 @dataclass
 class World:

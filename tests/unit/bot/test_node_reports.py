@@ -120,6 +120,10 @@ DONE = (
     "node-is-adopted",
     "node-is-confirmed",
     "node-nobody-to-remove",
+    "node-is-drain",
+    "node-is-lost",
+    "node-is-removed",
+    "node-is-active",
 )
 #: What stands within other texts only.
 WITHIN = frozenset(

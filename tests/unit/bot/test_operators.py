@@ -80,6 +80,8 @@ COMMANDS = (
     "/nodes de-1",
     "/nodes freeze de-1 moving",
     "/nodes confirm de-1 25 looked",
+    "/nodes drain de-1 moving",
+    "/nodes remove de-1 moved",
     "/reconcile",
     "/breaker",
     "/breaker isolate de-1 moving",

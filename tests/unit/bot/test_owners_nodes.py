@@ -113,6 +113,8 @@ async def test_a_node_that_is_none_brings_those_that_are(world: World) -> None:
         ("freeze de-1 moving\nhouse", ("freeze", "de-1", WHO, "moving house"), "is frozen"),
         ("unfreeze de-1 looked", ("unfreeze", "de-1", WHO, "looked", False), "worked with"),
         ("adopt de-1 friends", ("unfreeze", "de-1", WHO, "friends", True), "and that stay: 25"),
+        ("remove de-1 moved", ("remove", "de-1", WHO, "moved"), "used no more"),
+        ("activate de-1 it is back", ("activate", "de-1", WHO, "it is back"), "in use"),
     ],
 )
 async def test_what_is_said_of_a_node_is_done(
@@ -133,6 +135,7 @@ async def test_what_is_said_of_a_node_is_done(
         "/nodes unfreeze de-1",
         "/nodes adopt de-1",
         "/nodes confirm de-1 25",
+        *(f"/nodes {verb} de-1" for verb in ("drain", "lost", "remove", "activate")),
         "/breaker isolate de-1",
         "/breaker isolate de-1 for 15m",
         "/breaker release de-1",
@@ -210,6 +213,47 @@ async def test_nothing_is_asked_about_what_cannot_be(world: World, found: Any, w
 
     assert words in said(world)
     assert not any("nodeyes" in data for data in buttons(world.telegram.called(SendMessage)[0]))
+
+
+@pytest.mark.parametrize(
+    ("verb", "method", "words"),
+    [("drain", "drain", "is being emptied"), ("lost", "lose", "is given up")],
+)
+async def test_a_node_is_emptied_by_a_second_tap_that_names_how_many_move(
+    world: World, verb: str, method: str, words: str
+) -> None:
+    world.operations.answers |= {"nodes": [node_view(users=1_204)], method: 1_204}
+
+    await world.feed(wish(f"/nodes {verb} de-1 moving house"))
+
+    assert "1,204 users" in said(world)
+    yes, _ = buttons(world.telegram.called(SendMessage)[0])
+    assert [wished[0] for wished in world.operations.wishes] == ["nodes"]
+
+    await world.feed(answered(yes, "moving house"))
+
+    assert world.operations.wishes[-1] == (method, "de-1", WHO, "moving house")
+    assert words in edited(world)
+    assert "1,204" in edited(world)
+
+
+async def test_more_users_than_the_question_named_are_asked_about_again(world: World) -> None:
+    world.operations.answers["nodes"] = [node_view(users=1_205)]
+    yes = NodeActConfirmed(act=NodeAct.DRAIN, node="de-1", users=1_204).pack()
+
+    await world.feed(answered(yes, "moving"))
+
+    assert world.operations.wishes == [("nodes",)]
+    assert "1,205" in edited(world)
+    assert "moving" in edited(world)
+
+
+async def test_a_node_that_is_none_is_not_asked_about(world: World) -> None:
+    world.operations.answers["nodes"] = [node_view()]
+
+    await world.feed(wish("/nodes drain nl-1 moving"))
+
+    assert said(world) == "✗ There is no node nl-1. There are: de-1."
 
 
 # Comparing
