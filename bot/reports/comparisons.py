@@ -29,7 +29,7 @@ def compared(
     """
     if not runs:
         return Reply(text_id="breakers-none")
-    block, more = fitting([line for run in runs for line in _lines(run, texts, language)])
+    block, more = fitting([line for run in runs for line in _lines(run, frozen, texts, language)])
     dry = runs[0].dry_run
     return Reply(
         text_id="compared",
@@ -43,13 +43,14 @@ def compared(
     )
 
 
-def _lines(run: ReconcileRun, texts: Texts, language: str) -> list[str]:
+def _lines(run: ReconcileRun, frozen: Collection[str], texts: Texts, language: str) -> list[str]:
+    outcome = "differs" if run.dry_run and run.node_id in frozen and run.why else run.outcome
     lines = [
         texts.get(
             "compared-line",
             language,
             node=run.node_id,
-            outcome=outcome_of(run.outcome),
+            outcome=outcome_of(outcome),
             there=run.on_node,
             wanted=run.wanted,
             missing=run.missing,

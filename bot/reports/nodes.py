@@ -171,6 +171,7 @@ def _figures(view: NodeView, calls: Mapping[str, str]) -> dict[str, Value]:
         "outcome": outcome_of(view.last_outcome),
         "missing": view.missing,
         "found": view.orphans,
+        "why": "none" if view.last_why in ("", view.reason) else one_line(view.last_why, 300),
     }
 
 

@@ -23,7 +23,8 @@ alert-node-key = 🚨 Node { $node } takes none of our keys. Nothing is sent unt
 alert-node-certificate = 🚨 The certificate of node { $node } is refused: it has run out, or is for another name.
 alert-node-answers-wrong = 🚨 Node { $node } answered for another user than was asked. The answer was thrown away. Look at what stands in front of it.
 alert-node-frozen =
-    🧊 Node { $node } is frozen: { $reason }.
+    🧊 Node { $node } is frozen:
+    <i>{ $reason }</i>
 
     { node-cause }
 

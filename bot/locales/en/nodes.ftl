@@ -21,7 +21,7 @@ node-calls = { $calls ->
    *[other] it is not in the settings
 }
 node-outcome = { $outcome ->
-    [never] not compared yet
+    [never] none yet
     [equal] equal
     [differs] differs
     [mended] differed, mended
@@ -31,9 +31,9 @@ node-outcome = { $outcome ->
     [met] seen for the first time
     [another-store] its store was new: everything is sent again
     [older-store] its store was an older one: everything is sent again
-    [away] not compared: it did not answer
-    [key-refused] not compared: it takes none of our keys
-    [gone] not compared: it is given up
+    [away] it did not answer
+    [key-refused] it took none of our keys
+    [gone] it is given up
    *[other] { $outcome }
 }
 node-cause = { $cause ->
@@ -53,6 +53,11 @@ node-check = { $cause ->
 node-safe =
     Safe meanwhile: nobody is removed from it, buying and renewing go on. Whose time ends there stays in until you decide.
 
+node-users = { $users ->
+    [one] { $users } user
+   *[other] { $users } users
+}
+
 # All nodes
 
 node-list =
@@ -64,7 +69,7 @@ node-list =
        *[other] … and { $more } more
     }
 node-list-none = There are no nodes.
-node-line = { $mark } { $node }: { node-state }, { node-calls }. Users { $users }, waiting { $waiting }. Compared: { node-outcome }.
+node-line = { $mark } { $node }: { node-state }, { node-calls }. Users { $users }, changes waiting { $waiting }. Last comparison: { node-outcome }.
 node-none = ✗ There is no node { $node }. There are: { $nodes }.
 
 # One node
@@ -99,9 +104,12 @@ node-figures =
     Users: { $users }{ $capacity ->
         [none] { "" }
        *[other] {" "}of { $capacity }
-    }, waiting: { $waiting }, moving away: { $moving }, set aside: { $aside }
+    }, moving away: { $moving }. Changes waiting: { $waiting }, set aside: { $aside }
     Calls: { node-calls }
-    Last comparison: { node-outcome }; missing { $missing }, without a right { $found }
+    Last comparison: { node-outcome }; missing { $missing }, without a right { $found }{ $why ->
+        [none] { "" }
+       *[other] {" "}({ $why })
+    }
 node-advice = { $advice ->
     [well] Nothing has to be done.
     [open] Nothing is lost: what waits goes as soon as it answers, and it is asked again by itself. Do its machine and the node service run, and the network between?
@@ -148,17 +156,17 @@ node-nobody-to-remove =
 node-more-than-said =
     ✗ { $node } has { $found } users without a right, more than { $users }. Nobody was removed. If it shall be all of them:
     <code>/nodes confirm { $node } { $found } reason</code>
-node-not-compared = ✗ { $node }: { node-outcome }. Nothing was changed. <code>/nodes { $node }</code>
+node-not-compared = ✗ { $node } could not be compared: { node-outcome }. Nothing was changed. <code>/nodes { $node }</code>
 ask-node-confirm =
-    Remove { $users } users from { $node }? They lose access at once. After that the node is worked with again.
+    Remove { node-users } from { $node }? They lose access at once. After that the node is worked with again.
 
     <blockquote>{ $reason }</blockquote>
 ask-node-drain =
-    Move { $users } users from { $node } to other nodes? Each gets a new link, and the old one ends then. Nobody new comes to it.
+    Move { node-users } from { $node } to other nodes? Each gets a new link, and the old one ends then. Nobody new comes to it.
 
     <blockquote>{ $reason }</blockquote>
 ask-node-lost =
-    Give { $node } up, and move its { $users } users to other nodes? Each gets a new link. The node is called no more, so who is connected there may stay until it is switched off.
+    Give { $node } up, and move { node-users } to other nodes? Each gets a new link. The node is called no more, so who is connected there may stay until it is switched off.
 
     <blockquote>{ $reason }</blockquote>
 

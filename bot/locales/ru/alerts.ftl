@@ -23,7 +23,8 @@ alert-node-key = 🚨 Узел { $node } не принимает ни один �
 alert-node-certificate = 🚨 Сертификат узла { $node } не принят: истёк или выдан на другое имя.
 alert-node-answers-wrong = 🚨 Узел { $node } ответил не про того пользователя. Ответ отброшен. Проверьте, что стоит перед узлом.
 alert-node-frozen =
-    🧊 Узел { $node } заморожен: { $reason }.
+    🧊 Узел { $node } заморожен:
+    <i>{ $reason }</i>
 
     { node-cause }
 

@@ -21,7 +21,7 @@ node-calls = { $calls ->
    *[other] его нет в настройках
 }
 node-outcome = { $outcome ->
-    [never] ещё не сверяли
+    [never] ещё не было
     [equal] совпадает
     [differs] расходится
     [mended] расходилось, исправлено
@@ -31,9 +31,9 @@ node-outcome = { $outcome ->
     [met] увидели впервые
     [another-store] его хранилище новое: всё отправляется снова
     [older-store] его хранилище старое: всё отправляется снова
-    [away] не сверено: не отвечал
-    [key-refused] не сверено: не принимает ни один из наших ключей
-    [gone] не сверено: узел оставлен
+    [away] не отвечал
+    [key-refused] не принял ни один из наших ключей
+    [gone] узел оставлен
    *[other] { $outcome }
 }
 node-cause = { $cause ->
@@ -53,6 +53,11 @@ node-check = { $cause ->
 node-safe =
     Пока всё безопасно: с узла никого не удаляют, покупки и продления работают. У кого время выйдет, тот останется, пока вы не решите.
 
+node-users = { $users ->
+    [one] { $users } пользователя
+   *[other] { $users } пользователей
+}
+
 # Все узлы
 
 node-list =
@@ -64,13 +69,13 @@ node-list =
        *[other] … и ещё { $more }
     }
 node-list-none = Узлов нет.
-node-line = { $mark } { $node }: { node-state }, { node-calls }. Пользователей { $users }, ждут { $waiting }. Сверка: { node-outcome }.
+node-line = { $mark } { $node }: { node-state }, { node-calls }. Пользователей { $users }, изменений ждёт { $waiting }. Последняя сверка: { node-outcome }.
 node-none = ✗ Узла { $node } нет. Есть: { $nodes }.
 
 # Один узел
 
 node-frozen =
-    🧊 <b>{ $node }</b> заморожен, { $at } ({ who-name }):
+    🧊 <b>{ $node }</b> заморожен с { $at } ({ who-name }):
     <i>{ $reason }</i>
 
     { node-cause }
@@ -84,7 +89,7 @@ node-frozen =
     <code>/nodes adopt { $node } причина</code> – прав узел; все его пользователи остаются
     <code>/nodes confirm { $node } { $orphans } причина</code> – { $orphans ->
         [N] сразу удалить N пользователей без права; сколько их, покажет сверка
-       *[other] сразу удалить пользователей без права, числом { $orphans }; бот переспросит
+       *[other] сразу удалить пользователей без права: { $orphans }; бот переспросит
     }
 
     { node-figures }
@@ -99,9 +104,12 @@ node-figures =
     Пользователей: { $users }{ $capacity ->
         [none] { "" }
        *[other] {" "}из { $capacity }
-    }, ждут: { $waiting }, переезжают: { $moving }, отложено: { $aside }
+    }, переезжают: { $moving }. Изменений ждёт: { $waiting }, отложено: { $aside }
     Вызовы: { node-calls }
-    Последняя сверка: { node-outcome }; не хватает { $missing }, без права { $found }
+    Последняя сверка: { node-outcome }; не хватает { $missing }, без права { $found }{ $why ->
+        [none] { "" }
+       *[other] {" "}({ $why })
+    }
 node-advice = { $advice ->
     [well] Делать ничего не нужно.
     [open] Ничего не потеряно: что его ждёт, уйдёт, как только он ответит, и его спрашивают снова. Работают ли машина, служба узла и сеть между ними?
@@ -148,17 +156,17 @@ node-nobody-to-remove =
 node-more-than-said =
     ✗ На { $node } пользователей без права { $found }, больше чем { $users }. Никто не удалён. Если нужно удалить всех:
     <code>/nodes confirm { $node } { $found } причина</code>
-node-not-compared = ✗ { $node }: { node-outcome }. Ничего не изменилось. <code>/nodes { $node }</code>
+node-not-compared = ✗ { $node } не удалось сверить: { node-outcome }. Ничего не изменилось. <code>/nodes { $node }</code>
 ask-node-confirm =
-    Удалить с { $node } пользователей, числом { $users }? Они потеряют доступ сразу. Затем узел снова в работе.
+    Удалить с { $node } { node-users }? Они потеряют доступ сразу. Затем узел снова в работе.
 
     <blockquote>{ $reason }</blockquote>
 ask-node-drain =
-    Переселить с { $node } на другие узлы пользователей, числом { $users }? Каждый получит новую ссылку, и старая тогда перестанет работать. Новых на узел не отправят.
+    Переселить с { $node } на другие узлы { node-users }? Каждый получит новую ссылку, и старая тогда перестанет работать. Новых на узел не отправят.
 
     <blockquote>{ $reason }</blockquote>
 ask-node-lost =
-    Оставить { $node } и переселить на другие узлы пользователей, числом { $users }? Каждый получит новую ссылку. Узел больше не вызывается, и кто там подключён, может остаться, пока его не выключат.
+    Оставить { $node } и переселить на другие узлы { node-users }? Каждый получит новую ссылку. Узел больше не вызывается, и кто там подключён, может остаться, пока его не выключат.
 
     <blockquote>{ $reason }</blockquote>
 

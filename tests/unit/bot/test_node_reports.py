@@ -129,6 +129,7 @@ DONE = (
 WITHIN = frozenset(
     {
         *("node-state", "node-calls", "node-outcome", "node-cause", "node-check", "node-safe"),
+        "node-users",
         *("node-figures", "node-advice", "node-line", "compared-line", "compared-done"),
         *("compared-who", "breaker-line", "breaker-away", "breaker-next", "breaker-pace"),
         *("breaker-for", "breaker-until-released"),
@@ -195,7 +196,7 @@ def test_the_page_of_a_frozen_node_says_all_that_a_woken_person_needs(texts: Tex
         "/nodes adopt de-1 reason - the node is right; all its users stay\n"
         "/nodes confirm de-1 25 reason - 25 users without a right go at once; you are asked again"
         "\n\n"
-        "Users: 1,204, waiting: 12, moving away: 0, set aside: 0\n"
+        "Users: 1,204, moving away: 0. Changes waiting: 12, set aside: 0\n"
         "Calls: it answers\n"
         "Last comparison: equal; missing 0, without a right 25"
     )
@@ -317,6 +318,7 @@ def test_a_frozen_node_is_only_offered_whom_it_misses(texts: Texts) -> None:
     assert button_of(reply).values == {"missing": 3, "found": 0}
     assert button_of(reply, 1).callback == NodeShown(node="de-1", anew=True)
     told = shown(reply, texts, "en")
+    assert told.splitlines()[2].startswith("de-1: differs. There 100")
     assert "Nobody is removed from a frozen node. What to do: /nodes de-1" in told
     only = comparisons.compared([replace(found, missing=0)], {"de-1"}, "de-1", texts, "en")
     assert button_of(only).callback == NodeShown(node="de-1", anew=True)
@@ -390,3 +392,10 @@ def test_an_alert_about_a_node_leads_to_its_page(text_id: str) -> None:
 
 def test_a_span_of_an_alert_is_a_span(texts: Texts) -> None:
     assert texts.get("breaker-away", "en", time=timedelta(minutes=5)) == "Away for 5 minutes."
+
+
+def test_what_the_last_comparison_said_is_told_once(texts: Texts) -> None:
+    why = "25 of its 1204 users should not be there, and 20 may go at once"
+    seen = node_view(last_outcome="would freeze", last_why=why)
+    assert shown(page(seen), texts, "en").count(why) == 1
+    assert shown(page(replace(FROZEN, reason=why, last_why=why)), texts, "en").count(why) == 1

@@ -56,7 +56,7 @@ async def test_nodes_are_listed_and_a_tap_leads_to_one(world: World) -> None:
 
     await world.feed(wish("/nodes"))
 
-    assert "🟢 de-1: in use, it answers. Users 1,204, waiting 12." in said(world)
+    assert "🟢 de-1: in use, it answers. Users 1,204, changes waiting 12." in said(world)
     [to_node] = buttons(world.telegram.called(SendMessage)[0])
     assert to_node == NodeShown(node="de-1").pack()
 
