@@ -55,6 +55,8 @@ OF_NODES = frozenset(
         "alert-node-key",
         "alert-node-certificate",
         "alert-node-answers-wrong",
+        "alert-node-empty",
+        "alert-node-nowhere",
         "alert-node-frozen",
     }
 )

@@ -36,7 +36,7 @@ alert-node-frozen =
 alert-node-empty =
     📦 Nobody is left on node { $node }: all have a key on another one.
 
-    It may be switched off. So that it is compared no more: <code>tollgate nodes remove { $node }</code>
+    It may be switched off. So that it is compared no more: <code>/nodes remove { $node } reason</code>
 alert-node-nowhere =
     📦 Users of node { $node } cannot be moved: no other node of their plan answers and has room.
 

@@ -31,6 +31,7 @@ from bot.dispatcher import build_dispatcher
 from bot.gateways.payload import PayloadSigner
 from bot.gateways.port import Offer, OrderToPay, TelegramInvoice
 from bot.node_views import BreakerView, ExpiryView, NodeView
+from bot.ports import Nodes
 from bot.texts import Texts
 from config.keys import MasterKeys
 from config.plans import Plan, Plans, Title
@@ -236,7 +237,7 @@ class FakeOperations:
     wishes: list[tuple[Any, ...]] = field(default_factory=list)
 
     @property
-    def nodes(self) -> "FakeNodes":
+    def nodes(self) -> Nodes:
         """The same, about nodes."""
         return FakeNodes(self.answer)
 
