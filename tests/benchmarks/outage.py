@@ -116,7 +116,7 @@ class Shop:
             NODE,
             client,
             NodePhases(database, cipher),
-            LIMITS,
+            lambda: LIMITS,
             self.health,
             self.directory,
             source,

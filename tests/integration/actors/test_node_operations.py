@@ -95,7 +95,7 @@ async def test_a_frozen_node_is_worked_with_again_when_an_operator_says_so(
     assert (await nodes.nodes())[0].state == "active"
     with pytest.raises(OperationRefused, match="is not frozen"):
         await nodes.unfreeze(NODE, WHO, "again")
-    assert [act[1] for act in await acts(world)][:2] == ["node_frozen", "node_active"]
+    assert [act[1] for act in await acts(world)][:2] == ["node_frozen", "node_unfreeze"]
     assert world.node.running == set(mine)
 
 

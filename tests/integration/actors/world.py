@@ -41,7 +41,7 @@ from actors.reconciler.messages import Reconcile
 from actors.runtime.actor import AsyncioActor, Surroundings
 from actors.runtime.address import Directory
 from actors.runtime.clock import LoopClock, Timer
-from actors.runtime.messages import Request
+from actors.runtime.messages import Request, Tick
 from actors.user.actor import USER, UserActor
 from actors.user.decisions.catalogue import Catalogue
 from actors.user.messages import (
@@ -255,6 +255,9 @@ SCANS = {
 
 class Idle(AsyncioActor):
     """Stands where a test needs nobody."""
+
+    async def on_tick(self, message: Tick) -> None:
+        """Somebody thinks that there is something to do."""
 
 
 @dataclass
