@@ -16,7 +16,7 @@ help:
 	@echo "make demo          the whole product on this machine: prints the address of a chat page"
 	@echo "make test          the test suite, with a real PostgreSQL and a real Xray"
 	@echo "make test-deep     the rest of what CI runs: the chat page in a real browser"
-	@echo "make bench         what an actor and a node cost, as ratios within one run"
+	@echo "make bench         what actors and a node cost, and what others feel meanwhile"
 	@echo "make lint          format, lints, types, directions of imports, lock files"
 	@echo "make install       the environment alone, in $(VENV); then: $(BIN)/tollgate --help"
 
@@ -62,6 +62,8 @@ bench: install-dev
 	$(BIN)/python -m tests.benchmarks.serialisation
 	$(BIN)/python -m tests.benchmarks.node
 	$(BIN)/python -m tests.benchmarks.reconcile
+	$(BIN)/python -m tests.benchmarks.expiry
+	$(BIN)/python -m tests.benchmarks.outage
 
 lint: install-dev
 	$(BIN)/ruff format --check

@@ -61,6 +61,8 @@ WAYS = ("503", "refuse", "hang")
 #: All have access so long after the heal, or something is wrong, seconds.
 BOUND_S = 90.0
 LOOK_S = 0.1
+#: Purchases under way at most: a machine that cannot keep up with the rate sells fewer a second.
+AT_ONCE = 8
 NODE = "node-1"
 LIMITS = ProvisionerLimits(
     attempt_timeout_s=4.0, scan_interval_s=1.0, retry=RetryLimits(base_s=1.0, cap_s=60.0)
@@ -107,6 +109,7 @@ class Shop:
         self.clock = LoopClock()
         self.changes: list[BreakerChange] = []
         self.bought = 0
+        self._room = asyncio.Semaphore(AT_ONCE)
         cipher = LinkCipher(MasterKeys([SecretStr("b" * 40)]))
         self.phases = UserPhases(database, cipher)
         self.directory = Directory()
@@ -163,6 +166,10 @@ class Shop:
         await asyncio.gather(*buying)
 
     async def _buy(self, user_id: int) -> None:
+        async with self._room:
+            await self._bought(user_id)
+
+    async def _bought(self, user_id: int) -> None:
         await self.phases.introduce(user_id, "en")
         draft = PurchaseDraft(
             id=uuid4(),
