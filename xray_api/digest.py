@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from functools import reduce
 from hashlib import blake2b
 from operator import xor
-from struct import Struct
+from struct import Struct, unpack
 from uuid import UUID
 
 _DIGEST_BYTES = 8
+HEX_DIGITS = 2 * _DIGEST_BYTES
 #: What is hashed of a user, and the part of it that leads to the bucket.
 _WHOLE, _LEADING = Struct(">24s"), Struct(">I20x")
 USER_BYTES = _WHOLE.size
@@ -52,7 +53,8 @@ class DigestSum:
 
     def differing(self, buckets: Sequence[str]) -> list[int]:
         """Numbers of the buckets in which another digest is not the same."""
-        return [n for n, text in enumerate(buckets) if int(text, 16) != self.sums[n]]
+        pairs = enumerate(zip(numbers(buckets), self.sums, strict=True))
+        return [n for n, (theirs, ours) in pairs if theirs != ours]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,5 +77,10 @@ def digest(users: Iterable[tuple[UUID, int]], buckets: int) -> Digest:
     return Digest(count, _hex(root), tuple(map(_hex, sums)))
 
 
+def numbers(texts: Sequence[str]) -> tuple[int, ...]:
+    """What digests of 16 hexadecimal digits stand for; all at once, as there are 65,536 of them."""
+    return unpack(f">{len(texts)}Q", bytes.fromhex("".join(texts)))
+
+
 def _hex(value: int) -> str:
-    return format(value, f"0{2 * _DIGEST_BYTES}x")
+    return format(value, f"0{HEX_DIGITS}x")

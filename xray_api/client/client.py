@@ -30,8 +30,9 @@ from xray_api.contract import (
     UserReply,
     Writer,
 )
+from xray_api.digest import HEX_DIGITS, numbers
 
-_HEX = re.compile(r"[0-9a-f]{16}")
+_HEX = re.compile(r"[0-9a-f]*")
 
 
 class NodeClient(NodeTransport):
@@ -231,7 +232,8 @@ def _check_page(after: UUID | None, limit: int, reply: UserPage) -> None:
 def _check_digest(buckets: int, reply: DigestReply) -> None:
     if len(reply.buckets) != buckets:
         raise NodeProtocolError("the digest has another number of buckets")
-    if not all(_HEX.fullmatch(text) for text in (reply.root, *reply.buckets)):
+    texts = (reply.root, *reply.buckets)
+    if set(map(len, texts)) != {HEX_DIGITS} or not _HEX.fullmatch("".join(texts)):
         raise NodeProtocolError("the digest is not of hexadecimal digits")
-    if reduce(xor, (int(text, 16) for text in reply.buckets)) != int(reply.root, 16):
+    if reduce(xor, numbers(texts)):
         raise NodeProtocolError("the digest's root is not that of its buckets")
