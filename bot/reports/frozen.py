@@ -10,9 +10,15 @@ OTHER = "other"
 #: As the actors of nodes write them (`actors/reconciler/decisions.py`, the provisioner's answers).
 KINDS: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("foreign", re.compile(r"another database wrote to it")),
-    ("backup", re.compile(r"it has seen (writing that|newer wishes for|generation \d)")),
+    (
+        "backup",
+        re.compile(
+            r"it has seen (writing that|newer wishes for|generation \d)"
+            r"|\d+ of its users have no rows"
+        ),
+    ),
     ("strangers", re.compile(r"it has \d+ users, and this database never had any")),
-    ("many", re.compile(r"\d+ of its \d+ users should not be there")),
+    ("many", re.compile(r"\d+ (of its \d+ users should not be there|were removed within a day)")),
 )
 
 

@@ -6,7 +6,8 @@ from uuid import uuid4
 
 import pytest
 
-from actors.reconciler.decisions import sign_of_restore, why_not_removed
+from actors.provisioner.decisions import sign_of_restore
+from actors.reconciler.decisions import ReconcilerLimits, why_not_removed
 from bot.callbacks import (
     ClocksConfirmed,
     NodeAct,
@@ -31,6 +32,7 @@ from tests.unit.bot.test_reports import messages_of, notice, shown
 from xray_api.contract import WriterMark
 
 BACKUP = "it has seen writing that this database does not know; was a backup restored?"
+LIMITS = ReconcilerLimits()
 REASONS = {
     BACKUP: "backup",
     "it has seen newer wishes for 3 keys than were ever made": "backup",
@@ -163,11 +165,14 @@ def test_every_reason_that_a_comparison_finds_is_known() -> None:
     found = [
         sign_of_restore(basis, WriterMark(db_id=str(uuid4()), seq=5), 5),
         sign_of_restore(basis, WriterMark(db_id=str(database), seq=9), 5),
-        why_not_removed(9, 9, 0, known=False),
-        why_not_removed(25, 100, 75, known=True),
+        why_not_removed(9, 9, 0, LIMITS, known=False),
+        why_not_removed(3, 100, 97, LIMITS, known=True, keyless=2),
+        why_not_removed(25, 100, 75, LIMITS, known=True),
+        why_not_removed(3, 100, 97, LIMITS, known=True, lately=18),
     ]
 
-    assert [kind_of(reason) for reason in found] == ["foreign", "backup", "strangers", "many"]
+    kinds = ["foreign", "backup", "strangers", "backup", "many", "many"]
+    assert [kind_of(reason) for reason in found] == kinds
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
