@@ -451,7 +451,7 @@ class ProvisionerActor(AsyncioActor):
                 await self._failed(row, attempts[row.uuid], error)
             return
         finally:
-            self.health.breaker.ended(permit, verdict, self.clock.now())
+            self.health.breaker.ended(permit, verdict, self.clock.now(), of_many=True)
         for _ in rows:
             self.health.budget.earn()
         log.info(LegacyEvent.XRAY_CALL_SUCCESS, node=self.node_id, wishes=len(rows))

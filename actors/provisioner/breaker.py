@@ -153,8 +153,11 @@ class Breaker:
             return None
         return Permit(now, self._series)
 
-    def ended(self, permit: Permit, verdict: Verdict, now: float) -> None:
-        """A call came to its end. One that began before the last change of state says nothing."""
+    def ended(self, permit: Permit, verdict: Verdict, now: float, *, of_many: bool = False) -> None:
+        """A call came to its end. One that began before the last change of state says nothing.
+
+        A call about many users takes its time, which is not the node's slowness.
+        """
         self._end_hold_in_time(now)
         if permit.series != self._series or verdict is Verdict.NEUTRAL:
             return
@@ -163,7 +166,7 @@ class Breaker:
             self._successes = 0
             return
         failed = verdict is not Verdict.SUCCESS
-        slow = now - permit.given_at > self._limits().slow_s
+        slow = not of_many and now - permit.given_at > self._limits().slow_s
         self._calls.append(_Call(now, failed, slow))
         self._failures_in_row = self._failures_in_row + 1 if failed else 0
         self._tls_in_row = self._tls_in_row + (verdict is Verdict.TLS) if failed else 0

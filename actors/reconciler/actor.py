@@ -473,7 +473,7 @@ class ReconcilerActor(AsyncioActor):
             )
             raise _NotNow("away") from None
         finally:
-            self.health.breaker.ended(permit, verdict, self.clock.now())
+            self.health.breaker.ended(permit, verdict, self.clock.now(), of_many=True)
 
     def _wake_provisioner(self) -> None:
         self.directory.find(PROVISIONER, self.node_id).wake()

@@ -239,6 +239,16 @@ def test_a_node_that_fails_again_while_calls_grow_waits_longer(bench: Bench) -> 
     assert bench.breaker.probe_in(bench.now) == 5, "it had healed"
 
 
+def test_calls_about_many_users_take_their_time_and_are_no_slow_ones(bench: Bench) -> None:
+    for _ in range(20):
+        permit = bench.breaker.call(bench.now)
+        assert permit is not None
+        bench.now += 10.0
+        bench.breaker.ended(permit, S, bench.now, of_many=True)
+
+    assert bench.state is CLOSED
+
+
 def test_a_node_that_asks_for_patience_gets_half_as_many_calls(bench: Bench) -> None:
     bench.calls(*[S] * 30)
 
