@@ -394,17 +394,18 @@ class Identities:
 
     def context(self, right: Callable[[], bool]) -> ssl.SSLContext:
         """A server's, which asks at each connection whether to show the right one."""
+        shown, wrong = _server(self._right), _server(self._wrong)
 
         def chosen(connection: ssl.SSLObject, _name: object, _context: object) -> None:
             if not right():
-                connection.context = self._wrong
+                connection.context = wrong
 
-        self._right.sni_callback = chosen
-        return self._right
+        shown.sni_callback = chosen
+        return shown
 
 
-def _identity() -> tuple[str, ssl.SSLContext]:
-    """A fresh self-signed certificate as PEM, and a server that shows it."""
+def _identity() -> tuple[str, bytes]:
+    """A fresh self-signed certificate as PEM, and it with its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a node of the tests")])
     address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
@@ -425,9 +426,13 @@ def _identity() -> tuple[str, ssl.SSLContext]:
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     )
+    return trusted.decode(), trusted + secret
+
+
+def _server(identity: bytes) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     with TemporaryDirectory() as folder:  # the ssl module reads keys from files alone
         file = Path(folder) / "identity.pem"
-        file.write_bytes(trusted + secret)
+        file.write_bytes(identity)
         context.load_cert_chain(file)
-    return trusted.decode(), context
+    return context

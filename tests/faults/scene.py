@@ -9,7 +9,7 @@ import random
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -51,8 +51,9 @@ class User:
 class Machine:
     """A node service that whoever runs the machine starts again when it has ended."""
 
-    def __init__(self, files: Files) -> None:
+    def __init__(self, files: Files, program: str = NODE_PROGRAM) -> None:
         self._files = files
+        self._program = program
         self._process: asyncio.subprocess.Process | None = None
         self._heard: asyncio.Task[bytes] | None = None
 
@@ -69,7 +70,7 @@ class Machine:
                 pass
 
     async def _started(self) -> bool:
-        command = [sys.executable, "-c", NODE_PROGRAM, str(self._files.settings_file)]
+        command = [sys.executable, "-c", self._program, str(self._files.settings_file)]
         self._process = await asyncio.create_subprocess_exec(
             *command, stdout=asyncio.subprocess.PIPE
         )
@@ -242,14 +243,9 @@ class Scene:
         """Who gets through now."""
         return await self.doors.let_in(self.page.url)
 
-    @asynccontextmanager
-    async def xray_api(self) -> AsyncIterator[HotApi]:
+    def xray_api(self) -> AbstractAsyncContextManager[HotApi]:
         """Xray's own API, past the service."""
-        inbound = (await self.client.ready()).inbound
-        ports = listening_ports(self.machine.xray) - {inbound.port}
-        hot = HotApi(ports.pop(), inbound.tag, inbound.flow)
-        yield hot
-        await hot.close()
+        return xray_api(self.machine, self.client)
 
     async def is_ready(self) -> bool:
         """Whether the node says so."""
@@ -257,6 +253,16 @@ class Scene:
             return (await self.client.ready()).ready
         except NodeCallError:
             return False
+
+
+@asynccontextmanager
+async def xray_api(machine: Machine, client: NodeClient) -> AsyncIterator[HotApi]:
+    """The own API of a node's Xray, past the service."""
+    inbound = (await client.ready()).inbound
+    ports = listening_ports(machine.xray) - {inbound.port}
+    hot = HotApi(ports.pop(), inbound.tag, inbound.flow)
+    yield hot
+    await hot.close()
 
 
 @asynccontextmanager

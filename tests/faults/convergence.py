@@ -1,0 +1,529 @@
+"""A whole back-end as the program wires it, two real nodes behind fault proxies, and trade on both.
+
+All times of the back-end's own pass `FACTOR` times as fast, by its clock; what processes and calls
+take does not shrink.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any, cast
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+import structlog
+
+from actors.runtime.clock import LoopClock, Timer
+from actors.runtime.replies import Unavailable
+from actors.user.messages import (
+    ChangeStanding,
+    CreditPayment,
+    GrantAccess,
+    InvoiceDue,
+    InvoiceSent,
+    OpenPurchase,
+    Standing,
+)
+from bot.sandbox import Person, Sandbox
+from config.settings import Settings, load_settings
+from storage.links import LinkCipher
+from supervisors import wiring
+from supervisors.wiring import Backend, UserDirectory, wire
+from tests.faults.proxy import FaultProxy, Identities
+from tests.faults.scene import Machine
+from tests.faults.turnstile import link_of, turnstile
+from tests.integration.actors.world import PLAIN_LOG
+from tests.integration.database_fixtures import connected
+from tests.integration.node_fixtures import (
+    NODE_PROGRAM,
+    Files,
+    Page,
+    eventually,
+    make_files,
+    serving_page,
+)
+from tests.invariants import assert_invariants
+from xray_api.camouflage import camouflage_target
+from xray_api.client.client import NodeClient
+from xray_api.client.errors import NodeCallError
+from xray_api.contract import MAX_PAGE
+
+#: So many times as fast pass breaker, back-off, comparisons and holds, and so much shorter are
+#: their bounds.
+FACTOR = 10.0
+#: What real processes and a busy machine may add to a bound, seconds.
+MACHINE_S = 10.0
+OWNER = 1000
+FIRST, SECOND = "node-1", "node-2"
+#: Between two people of one node, seconds.
+PACE_S = 0.2
+#: Of the tests' `keys`.
+MASTER = "a master secret for tests, long enough"
+
+SETTINGS = """
+data_dir = "{folder}"
+plans_file = "{folder}/plans.toml"
+
+[telegram]
+token = "{token}"
+api_base = "{telegram}"
+admins = [{owner}]
+
+[http]
+listen = "127.0.0.1:0"
+
+[database]
+url = "{database}"
+
+[security]
+keys = ["{master}"]
+
+# Real calls to real processes, which the clock does not make faster.
+[provisioner]
+attempt_timeout_s = 1
+retry_base_s = 0.02
+retry_cap_s = 6
+
+[breaker]
+slow_s = 20
+
+# At this clock every two seconds.
+[reconciler]
+interval_s = 20
+"""
+NODE = """
+[[nodes]]
+id = "{id}"
+title = "{id}"
+url = "{url}"
+api_keys = ["{key}"]
+"""
+PLAN = """
+[[plans]]
+id = "{id}"
+title.en = "{id}"
+title.ru = "{id}"
+period_s = 2_592_000
+price_stars = 150
+nodes = ["{id}"]
+"""
+#: A node's own look at Xray is as much faster as the back-end.
+HASTY_NODE = f"""
+from xray_api.node import keeper
+keeper.MEND_EVERY_S /= {FACTOR}
+""" + NODE_PROGRAM.replace(
+    "run_node(settings,", "run_node(settings, settings_file=Path(sys.argv[1]),"
+)
+
+WANTED = "SELECT uuid, gen FROM credentials WHERE node_id = $1 AND desired = 'present'"
+UNAPPLIED = "SELECT count(*) FROM credentials WHERE applied_gen < gen"
+ENDING = """
+SELECT count(*) FROM subscriptions
+WHERE status = 'active' AND expires_at < now() + interval '1 minute'
+"""
+SERVED_SINCE = """
+SELECT count(*) FROM credentials WHERE node_id = $1 AND created_at > $2
+    AND first_applied_at IS NOT NULL
+"""
+LONGEST_WAIT = """
+SELECT max(extract(epoch FROM first_applied_at - created_at))::float8
+FROM credentials WHERE node_id = $1
+"""
+BREAKER = """
+SELECT details->>'after' FROM supervision_events
+WHERE kind = 'breaker_changed' AND actor = 'provisioner/' || $1 ORDER BY seq
+"""
+HAPPENED = "SELECT count(*) FROM supervision_events WHERE kind = $1 AND details->>'node' = $2"
+OWNERS_OF = """
+SELECT c.uuid, s.user_id, c.node_id, c.desired = 'present' AS present
+FROM credentials c JOIN subscriptions s ON s.id = c.subscription_id
+"""
+
+
+class FastClock(LoopClock):
+    """The loop's time, `FACTOR` times as fast."""
+
+    def now(self) -> float:
+        """Seconds, from any beginning."""
+        return super().now() * FACTOR
+
+    async def sleep(self, delay_s: float) -> None:
+        """A part of the wait."""
+        await super().sleep(delay_s / FACTOR)
+
+    def call_later(self, delay_s: float, callback: Callable[[], None]) -> Timer:
+        """After a part of the delay."""
+        return super().call_later(delay_s / FACTOR, callback)
+
+
+@dataclass
+class Site:
+    """A node on its machine, and the proxy before it."""
+
+    id: str
+    files: Files
+    machine: Machine
+    proxy: FaultProxy
+    #: Past the proxy.
+    direct: NodeClient
+
+    async def listed(self) -> set[tuple[UUID, int]] | None:
+        """Whom the running Xray lets in; None while the node does not say."""
+        try:
+            page = await self.direct.list_users(limit=MAX_PAGE)
+        except NodeCallError:
+            return None
+        return {(user.uuid, user.gen) for user in page.users}
+
+    @property
+    def state_dir(self) -> Path:
+        """What the node writes."""
+        return self.files.settings().node.state_dir
+
+
+@dataclass
+class Town:
+    """The back-end, its people, and all that it is looked at with."""
+
+    settings: Settings
+    database_url: str
+    cipher: LinkCipher
+    sandbox: Sandbox
+    page: Page
+    sites: dict[str, Site]
+    links: dict[UUID, str] = field(default_factory=dict)
+    _backend: Backend | None = None
+    _wired: AsyncExitStack = field(default_factory=AsyncExitStack)
+    _ids: Any = field(default_factory=lambda: count(10_001))
+
+    # The back-end
+
+    async def open(self) -> None:
+        """Start the back-end."""
+        self._backend = await self._wired.enter_async_context(wire(self.settings))
+        self._backend.root.begin_life("root")
+        await self._backend.root.started
+
+    async def close(self) -> None:
+        """Stop it in order."""
+        if self._backend is None:
+            return
+        backend, self._backend = self._backend, None
+        backend.root.stop(drain=True)
+        await backend.root.wait_ended()
+        await backend.journal.flush(backend.records)
+        await self._wired.aclose()
+
+    async def sql(self, query: str, *arguments: object) -> list[asyncpg.Record]:
+        """What the database says."""
+        async with connected(self.database_url) as rows:
+            return list(await rows.fetch(query, *arguments))
+
+    async def value(self, query: str, *arguments: object) -> Any:
+        """The one thing that the database says."""
+        return (await self.sql(query, *arguments))[0][0]
+
+    async def until(self, query: str, *arguments: object) -> None:
+        """Until the database says so."""
+
+        async def said() -> bool:
+            return bool(await self.value(query, *arguments))
+
+        await eventually(said)
+
+    # People
+
+    async def ask(self, user_id: int, message: Any) -> Any:
+        """Ask a user's actor, again while it is busy, as people do."""
+        while True:
+            assert self._backend is not None
+            users = cast("UserDirectory", self._backend.door._users)
+            with suppress(Unavailable):
+                return await users.ask(user_id, message)
+
+    async def newcomer(self) -> Person:
+        """Somebody who has a chat with the bot."""
+        person = self.sandbox.person(next(self._ids))
+        await person.say("/start")
+        return person
+
+    async def buy(self, person: Person, node_id: str) -> None:
+        """A month on a node, paid."""
+        operation = uuid4().hex
+        order = OpenPurchase(
+            operation_id=operation,
+            plan_id=node_id,
+            language="en",
+            chat_id=person.id,
+            provider="stars",
+        )
+        due = await self.ask(person.id, order)
+        assert isinstance(due, InvoiceDue), due
+        sent = InvoiceSent(operation_id=operation, purchase_id=due.purchase_id)
+        await self.ask(person.id, sent)
+        paid = CreditPayment(
+            operation_id=uuid4().hex,
+            provider="stars",
+            provider_payment_id=uuid4().hex,
+            purchase_id=due.purchase_id,
+            amount=150,
+            currency="XTR",
+            body_sha256=b"\0" * 32,
+            language="en",
+            chat_id=person.id,
+        )
+        await self.ask(person.id, paid)
+
+    async def grant(self, person: Person, node_id: str, period_s: int) -> None:
+        """A little time from an owner, which ends by itself."""
+        given = GrantAccess(
+            operation_id=uuid4().hex,
+            plan_id=node_id,
+            period_s=period_s,
+            who=f"tg:{OWNER}",
+            reason="to try",
+        )
+        await self.ask(person.id, given)
+
+    async def revoke(self, person: Person) -> None:
+        """No more access for somebody."""
+        order = ChangeStanding(
+            operation_id=uuid4().hex,
+            standing=Standing.REVOKED,
+            who=f"tg:{OWNER}",
+            reason="asked for",
+        )
+        await self.ask(person.id, order)
+
+    # What is seen from outside
+
+    async def equal(self) -> bool:
+        """Whether each node has what its rows want, all of it confirmed."""
+        if await self.value(UNAPPLIED):
+            return False
+        for site in self.sites.values():
+            wanted = {tuple(row) for row in await self.sql(WANTED, site.id)}
+            if await site.listed() != wanted:
+                return False
+        return True
+
+    async def breaker(self, node_id: str) -> list[str]:
+        """The states that a node's breaker came to, in order."""
+        return [row[0] for row in await self.sql(BREAKER, node_id)]
+
+    async def check_doors(self, besides: Mapping[str, set[UUID]] | None = None) -> int:
+        """Exactly those with a right get through, by the links in their chats; how many tried.
+
+        Args:
+            besides: who gets through which node without a right, where nobody may be removed now.
+        """
+        besides = besides or {}
+        owners = await self.sql(OWNERS_OF)
+        present = {row["uuid"]: row["user_id"] for row in owners if row["present"]}
+        for uuid, user_id in present.items():
+            person = self.sandbox.person(user_id)
+            await eventually(lambda p=person, u=uuid: _shows(p, u))  # type: ignore[misc]
+            assert person.link is not None
+            self.links[uuid] = person.link
+        for site in self.sites.values():
+            example = next(
+                self.links[row["uuid"]]
+                for row in owners
+                if row["node_id"] == site.id and row["uuid"] in self.links
+            )
+            gone = {r["uuid"] for r in owners if r["node_id"] == site.id and not r["present"]}
+            for uuid in (*gone, *besides.get(site.id, ()), uuid4()):
+                self.links.setdefault(uuid, link_of(example, uuid))
+        right = set(present).union(*besides.values())
+        async with turnstile(self.links) as doors:
+            wrong: set[UUID] = set()
+
+            async def right_ones() -> bool:
+                nonlocal wrong
+                wrong = await doors.let_in(self.page.url) ^ right
+                return not wrong
+
+            with suppress(TimeoutError):
+                await eventually(right_ones)
+            assert not wrong, f"in or out without a reason: {wrong}"
+        return len(self.links)
+
+    async def check(self, strangers: frozenset[UUID] = frozenset()) -> None:
+        """The rows are whole; each wish that a node saw has one, but for those to end strangers."""
+        await self.until(f"SELECT ({ENDING}) = 0")
+        await eventually(self.equal)
+        requests = [seen for site in self.sites.values() for seen in site.proxy.requests]
+        wishes = [wish for seen in requests for wish in seen.wishes if wish[0] not in strangers]
+        async with connected(self.database_url) as rows:
+            await assert_invariants(rows, self.cipher, healed=True, seen=wishes)
+
+
+class Trade:
+    """People of each node who buy, renew, are stopped, or run out of time."""
+
+    def __init__(self, town: Town) -> None:
+        self._town = town
+        self._stop = asyncio.Event()
+        self._running = [asyncio.create_task(self._of(node_id)) for node_id in town.sites]
+
+    async def end(self) -> None:
+        """No more of it; nothing of it is half done."""
+        self._stop.set()
+        await asyncio.gather(*self._running)
+
+    async def _of(self, node_id: str) -> None:
+        customers: list[Person] = []
+        for turn in count():
+            person = await self._town.newcomer()
+            match turn % 4:
+                case 0 | 1:
+                    await self._town.buy(person, node_id)
+                    customers.append(person)
+                case 2:
+                    await self._town.grant(person, node_id, 1)
+                    await self._town.buy(customers[-1], node_id)  # renews
+                case 3:
+                    await self._town.revoke(customers.pop())
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), PACE_S)
+            if self._stop.is_set():
+                return
+
+
+@dataclass
+class Case:
+    """A fault under trade: what happened, and how long it took to heal."""
+
+    town: Town
+    trade: Trade
+    began: Any = None
+    healed_s: float = 0.0
+    bound_s: float = 0.0
+
+    async def served_meanwhile(self, node_id: str = SECOND, people: int = 3) -> None:
+        """Until so many who came after the fault began have access on a node that has none."""
+        town = self.town
+
+        async def served() -> bool:
+            found = await town.value(SERVED_SINCE, node_id, self.began)
+            return bool(found >= people)
+
+        await eventually(served)
+
+    async def over(self, bound_s: float, *, divided: bool = True) -> None:
+        """The fault is over: see how long it takes until both sides are equal.
+
+        Args:
+            bound_s: the design's bound, seconds.
+            divided: whether it shrinks with the back-end's times.
+        """
+        loop = asyncio.get_running_loop()
+        over = loop.time()
+        await self.trade.end()
+        await eventually(self.town.equal)
+        self.healed_s, self.bound_s = loop.time() - over, bound_s
+        most = (bound_s / FACTOR if divided else bound_s) + MACHINE_S
+        assert self.healed_s <= most, f"healed after {self.healed_s:.1f} s, not {most:.1f} s"
+
+    async def report(self) -> str:
+        """What was measured, for people."""
+        sent, different = self.town.sites[FIRST].proxy.amplification()
+        waited = await self.town.value(LONGEST_WAIT, SECOND)
+        return (
+            f"healed after {self.healed_s:.2f} s, bound {self.bound_s:g} s; "
+            f"{sent} wishes sent for {different}; the other node's longest wait {waited:.2f} s"
+        )
+
+    async def assert_other_undisturbed(self) -> None:
+        """The other node went on; that people there were served meanwhile is waited for."""
+        assert await self.town.breaker(SECOND) == [], "its breaker was to stay closed"
+
+
+async def _shows(person: Person, uuid: UUID) -> bool:
+    return person.link is not None and person.link.startswith(f"vless://{uuid}@")
+
+
+@asynccontextmanager
+async def town(
+    folder: Path,
+    database_url: str,
+    cipher: LinkCipher,
+    monkeypatch: pytest.MonkeyPatch,
+    identities: Identities | None = None,
+) -> AsyncIterator[Town]:
+    """Everything runs, and some people have access on both nodes."""
+    monkeypatch.setattr(wiring, "LoopClock", FastClock)
+    structlog.configure(processors=PLAIN_LOG)
+    sandbox = Sandbox(admin_id=OWNER)
+    async with AsyncExitStack() as stack:
+        stack.callback(structlog.reset_defaults)
+        address = await stack.enter_async_context(sandbox.serve())
+        page = await stack.enter_async_context(serving_page())
+        dest = await stack.enter_async_context(camouflage_target())
+        sites = {
+            node_id: await _site(node_id, folder / node_id, dest, stack, identities)
+            for node_id in (FIRST, SECOND)
+        }
+        await asyncio.gather(*(site.machine.start() for site in sites.values()))
+        settings = _settings(folder, database_url, address.url, sandbox.token, sites)
+        made = Town(settings, database_url, cipher, sandbox, page, sites)
+        stack.push_async_callback(made.close)
+        await sandbox.person(OWNER).say("/start")
+        await made.open()
+        yield made
+
+
+@asynccontextmanager
+async def case(made: Town) -> AsyncIterator[Case]:
+    """Trade runs on both nodes, and has been served, when the fault may begin."""
+    trade = Trade(made)
+    run = Case(made, trade)
+    run.began = await made.value("SELECT now()")
+    try:
+        for node_id in made.sites:
+            await run.served_meanwhile(node_id)
+        run.began = await made.value("SELECT now()")
+        yield run
+    finally:
+        await trade.end()
+
+
+async def _site(
+    node_id: str, folder: Path, dest: str, stack: AsyncExitStack, identities: Identities | None
+) -> Site:
+    files = make_files(folder, dest)
+    text = files.settings_file.read_text()
+    files.settings_file.write_text(
+        text.replace("[node]", "[node]\nallow_private_targets = true", 1)
+    )
+    machine = Machine(files, HASTY_NODE)
+    stack.push_async_callback(machine.stop)
+    proxy = await stack.enter_async_context(FaultProxy(files.url, identities).serve())
+    direct = await stack.enter_async_context(files.client())
+    return Site(node_id, files, machine, proxy, direct)
+
+
+def _settings(
+    folder: Path, database: str, telegram: str, bot_token: str, sites: dict[str, Site]
+) -> Settings:
+    (folder / "plans.toml").write_text("".join(PLAN.format(id=node_id) for node_id in sites))
+    file = folder / "tollgate.toml"
+    file.write_text(
+        SETTINGS.format(
+            folder=folder,
+            token=bot_token,
+            telegram=telegram,
+            owner=OWNER,
+            database=database,
+            master=MASTER,
+        )
+        + "".join(
+            NODE.format(id=site.id, url=site.proxy.url, key=site.files.api_key)
+            for site in sites.values()
+        )
+    )
+    return load_settings(file)
