@@ -5,6 +5,7 @@ take does not shrink.
 """
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -109,8 +110,10 @@ title.en = "{id}"
 title.ru = "{id}"
 period_s = 2_592_000
 price_stars = 150
-nodes = ["{id}"]
+nodes = {nodes}
 """
+#: Sold on any node.
+ANYWHERE = "anywhere"
 #: A node's own look at Xray is as much faster as the back-end.
 HASTY_NODE = f"""
 from xray_api.node import keeper
@@ -251,12 +254,12 @@ class Town:
         await person.say("/start")
         return person
 
-    async def buy(self, person: Person, node_id: str) -> None:
-        """A month on a node, paid."""
+    async def buy(self, person: Person, plan_id: str) -> None:
+        """A month on a node, or anywhere, paid."""
         operation = uuid4().hex
         order = OpenPurchase(
             operation_id=operation,
-            plan_id=node_id,
+            plan_id=plan_id,
             language="en",
             chat_id=person.id,
             provider="stars",
@@ -288,6 +291,19 @@ class Town:
             reason="to try",
         )
         await self.ask(person.id, given)
+
+    async def command(self, *words: str) -> str:
+        """What an operator's terminal says."""
+        program = await asyncio.create_subprocess_exec(
+            *(str(Path(sys.executable).with_name("tollgate")), "--config"),
+            str(self.settings.data_dir / "tollgate.toml"),
+            *words,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        said, _ = await program.communicate()
+        assert program.returncode == 0, said.decode()
+        return said.decode()
 
     async def revoke(self, person: Person) -> None:
         """No more access for somebody."""
@@ -510,7 +526,10 @@ async def _site(
 def _settings(
     folder: Path, database: str, telegram: str, bot_token: str, sites: dict[str, Site]
 ) -> Settings:
-    (folder / "plans.toml").write_text("".join(PLAN.format(id=node_id) for node_id in sites))
+    plans = {**{node_id: f'["{node_id}"]' for node_id in sites}, ANYWHERE: "[]"}
+    (folder / "plans.toml").write_text(
+        "".join(PLAN.format(id=plan_id, nodes=nodes) for plan_id, nodes in plans.items())
+    )
     file = folder / "tollgate.toml"
     file.write_text(
         SETTINGS.format(

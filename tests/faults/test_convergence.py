@@ -21,6 +21,7 @@ import pytest
 from storage.links import LinkCipher
 from tests.faults.conftest import MEASURED
 from tests.faults.convergence import (
+    ANYWHERE,
     ENDING,
     FIRST,
     HAPPENED,
@@ -397,3 +398,29 @@ async def test_a_node_restored_from_an_old_image(
         await run.over(90)
 
         await heals(run, record_property)
+
+
+async def test_people_leave_a_drained_node_by_links_that_work(
+    made: Town, record_property: Record
+) -> None:
+    people = [await made.newcomer() for _ in range(4)]
+    await made.buy(people[0], SECOND)
+    for person in people[1:]:
+        await made.buy(person, ANYWHERE)
+    await eventually(made.equal)
+    await made.check_doors()
+    before = await everybody(made)
+    users = len(await made.sql(WANTED, FIRST))
+    assert users
+
+    said = await made.command("nodes", "drain", FIRST, "--reason", "the machine is old")
+
+    assert f"{users} users are moved" in said
+    await made.until(f"SELECT NOT EXISTS ({WANTED})", FIRST)
+    await made.check()
+    doors = await made.check_doors()
+    assert len(await everybody(made)) == len(people)
+    assert await everybody(made) != before
+    await made.until(HAPPENED, "node_empty", FIRST)
+    assert "removed" in await made.command("nodes", "remove", FIRST)
+    record_property(MEASURED, f"{users} users moved; {doors} doors tried")
