@@ -59,7 +59,7 @@ class ListByDefault(DefaultCommand):
 
 
 policy_app = typer.Typer(
-    cls=DefaultCommand, help="Restart policies: look, change, take back. Alone: show."
+    cls=DefaultCommand, help="Policies and tunables: look, change, take back. Alone: show."
 )
 actor_app = typer.Typer(
     cls=DefaultCommand,
