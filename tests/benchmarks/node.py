@@ -29,6 +29,7 @@ from tests.integration.node_fixtures import (
 )
 from xray_api.client.client import NodeClient
 from xray_api.contract import Operation
+from xray_api.node.api_socket import fresh_socket
 from xray_api.node.changes import Wish
 from xray_api.node.config import read_template, render
 from xray_api.node.hot_api import HotApi
@@ -231,7 +232,8 @@ async def restarts_under_traffic(
     xray: list[XrayProcess] = []
 
     async def start() -> None:
-        config = render(template, known, api_port=free_port(), allow_private_targets=True)
+        api = fresh_socket(files.folder)
+        config = render(template, known, api_socket=api, allow_private_targets=True)
         xray.append(await XrayProcess.start(ChildEngine(), config))
 
     async def restart() -> None:
@@ -261,10 +263,10 @@ async def measure_rates(folder: Path) -> None:
     """Through the HTTP API, one by one and in batches, as a share of raw gRPC."""
     async with fresh_files(folder / "node") as files, fresh_files(folder / "raw") as raw:
         template = read_template(raw.template_file.read_text(), allow_private_targets=False)
-        port = free_port()
-        config = render(template, [], api_port=port, allow_private_targets=False)
+        api = fresh_socket(raw.folder)
+        config = render(template, [], api_socket=api, allow_private_targets=False)
         xray = await XrayProcess.start(ChildEngine(), config)
-        hot = HotApi(port, template.inbound.tag, template.flow)
+        hot = HotApi(api, template.inbound.tag, template.flow)
         try:
             await hot.uptime()
             async with node_process(files), files.client() as client:

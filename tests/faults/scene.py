@@ -9,7 +9,7 @@ import random
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -30,8 +30,6 @@ from xray_api.client.client import NodeClient
 from xray_api.client.errors import NodeCallError, RetriableError, StaleGeneration
 from xray_api.node.hot_api import HotApi
 
-#: The state of a listening socket in /proc/net/tcp.
-LISTENS = "0A"
 CALLERS = 4
 USERS_EACH = 4
 #: Answers after which a kill comes, at random.
@@ -245,7 +243,7 @@ class Scene:
 
     def xray_api(self) -> AbstractAsyncContextManager[HotApi]:
         """Xray's own API, past the service."""
-        return xray_api(self.machine, self.client)
+        return xray_api(self.files, self.client)
 
     async def is_ready(self) -> bool:
         """Whether the node says so."""
@@ -256,11 +254,10 @@ class Scene:
 
 
 @asynccontextmanager
-async def xray_api(machine: Machine, client: NodeClient) -> AsyncIterator[HotApi]:
+async def xray_api(files: Files, client: NodeClient) -> AsyncIterator[HotApi]:
     """The own API of a node's Xray, past the service."""
     inbound = (await client.ready()).inbound
-    ports = listening_ports(machine.xray) - {inbound.port}
-    hot = HotApi(ports.pop(), inbound.tag, inbound.flow)
+    hot = HotApi(files.api_socket, inbound.tag, inbound.flow)
     yield hot
     await hot.close()
 
@@ -289,19 +286,3 @@ async def scene(folder: Path) -> AsyncIterator[Scene]:
 def first_seed() -> int:
     """From the environment, or another one in every run."""
     return int(os.environ.get("TOLLGATE_TEST_SEED") or random.SystemRandom().randrange(10**9))
-
-
-def listening_ports(pid: int) -> set[int]:
-    """The TCP ports on which a process listens."""
-    process = Path("/proc") / str(pid)
-    sockets = set()
-    for descriptor in (process / "fd").iterdir():
-        with suppress(FileNotFoundError):
-            sockets.add(str(descriptor.readlink()))
-    ports = set()
-    for table in ("tcp", "tcp6"):
-        for line in (process / "net" / table).read_text().splitlines()[1:]:
-            fields = line.split()
-            if fields[3] == LISTENS and f"socket:[{fields[9]}]" in sockets:
-                ports.add(int(fields[1].rpartition(":")[2], 16))
-    return ports

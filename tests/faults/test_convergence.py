@@ -250,7 +250,7 @@ async def test_users_added_straight_into_xray(made: Town, record_property: Recor
     site = made.sites[FIRST]
     strangers = {uuid4() for _ in range(5)}
     async with case(made) as run:
-        async with xray_api(site.machine, site.direct) as hot:
+        async with xray_api(site.files, site.direct) as hot:
             for uuid in strangers:
                 await hot.add(uuid)
         assert strangers <= await uuids(made, FIRST)

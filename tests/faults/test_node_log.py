@@ -10,7 +10,6 @@ from uuid import UUID, uuid4
 
 import aiohttp
 
-from tests.faults.scene import listening_ports
 from tests.integration.node_fixtures import (
     Files,
     eventually,
@@ -22,8 +21,6 @@ from xray_api.client.errors import NodeCallError
 from xray_api.contract import Operation
 
 COMMAND = "from supervisors.cli import main; main()"
-#: 127.0.0.1 as /proc/net/tcp writes it.
-LOOPBACK = "0100007F"
 
 
 async def use(node: NodeClient, users: list[UUID]) -> list[str]:
@@ -62,15 +59,7 @@ async def is_ready(node: NodeClient) -> bool:
         return False
 
 
-def listening_addresses(pid: int) -> set[str]:
-    """Where a process listens, as /proc writes addresses."""
-    ports = listening_ports(pid)
-    table = Path(f"/proc/{pid}/net/tcp").read_text(encoding="ascii").splitlines()[1:]
-    local = [line.split()[1].partition(":") for line in table if line.split()[3] == "0A"]
-    return {address for address, _, port in local if int(port, 16) in ports}
-
-
-async def test_no_secret_reaches_the_log_and_xrays_api_is_for_this_machine(tmp_path: Path) -> None:
+async def test_no_secret_reaches_the_log(tmp_path: Path) -> None:
     users = [uuid4() for _ in range(6)]
     async with fresh_files(tmp_path / "node") as files, files.client() as node:
         command = ["-c", COMMAND, "--config", str(files.settings_file), "node", "run"]
@@ -84,7 +73,6 @@ async def test_no_secret_reaches_the_log_and_xrays_api_is_for_this_machine(tmp_p
         try:
             await eventually(lambda: is_ready(node))
             (xray,) = xray_children(process.pid)
-            assert listening_addresses(xray) == {LOOPBACK}
             links = await use(node, users)
             await misuse(files, users[2])
             os.kill(xray, signal.SIGKILL)

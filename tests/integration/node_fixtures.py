@@ -17,7 +17,7 @@ from aiohttp import web
 from config.node_settings import NodeSettings, load_node_settings
 from xray_api.camouflage import SERVER_NAME, camouflage_target
 from xray_api.client.client import NodeClient
-from xray_api.node import child
+from xray_api.node import api_socket, child
 from xray_api.node.init import SETTINGS_FILE, TEMPLATE_FILE, InitOptions, init_node
 from xray_api.node.run import run_node
 from xray_api.node.store import Store
@@ -128,6 +128,13 @@ class Files:
     def template_file(self) -> Path:
         """The operator's template."""
         return self.folder / TEMPLATE_FILE
+
+    @property
+    def api_socket(self) -> Path:
+        """Where the API of the running Xray listens."""
+        folder = self.settings().node.state_dir / api_socket.FOLDER
+        (found,) = (entry for entry in folder.iterdir() if entry.is_socket())
+        return found
 
     def settings(self, **changes: Any) -> NodeSettings:
         """The settings, read from the file, with some changed."""

@@ -45,6 +45,13 @@ async def test_what_only_xray_refuses_is_told(files: Files, status: int, setting
     assert str(told.value).startswith(setting)
 
 
+async def test_a_folder_that_no_socket_fits_in_is_told(files: Files) -> None:
+    deep = files.folder / ("d" * 90)
+
+    with pytest.raises(NodeStartError, match=r"node\.state_dir: .* too long a path"):
+        await check_node(files.settings(state_dir=deep).node)
+
+
 async def test_a_wrong_key_of_the_template_is_named(files: Files) -> None:
     config = json.loads(files.template_file.read_text())
     config["inbounds"][0]["streamSettings"]["realitySettings"]["shortIds"] = ["abc"]

@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Iterator
 from configparser import ConfigParser
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from tests.integration.node_fixtures import (
     xray_children,
 )
 from xray_api.client.client import NodeClient
-from xray_api.node import unit
+from xray_api.node import api_socket, unit
 from xray_api.node.check import check_node
 from xray_api.node.errors import NodeStartError
 from xray_api.node.process import RC_CONFIG_ERROR, XrayStartError
@@ -45,6 +46,8 @@ else:
     startFromJSON(config.read())
 """
 UNIT = "xray.service"
+#: The state of a listening socket in /proc/net/tcp.
+LISTENS = "0A"
 SHIPPED = Path(__file__).parents[2] / "config" / "systemd"
 
 
@@ -89,6 +92,11 @@ class Machine:
             state.update(properties)
 
     @property
+    def socket(self) -> Path:
+        """One for the API of an Xray that shall not serve."""
+        return self.state_dir / "none"
+
+    @property
     def calls(self) -> list[str]:
         """What systemctl was asked, questions left out."""
         asked = (self.systemd / fake_systemctl.CALLS_FILE).read_text().split()
@@ -130,6 +138,22 @@ def kind(machine: Machine, request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+def listening_ports(pid: int) -> set[int]:
+    """The TCP ports on which a process listens."""
+    process = Path("/proc") / str(pid)
+    sockets = set()
+    for descriptor in (process / "fd").iterdir():
+        with suppress(FileNotFoundError):
+            sockets.add(str(descriptor.readlink()))
+    ports = set()
+    for table in ("tcp", "tcp6"):
+        for line in (process / "net" / table).read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == LISTENS and f"socket:[{fields[9]}]" in sockets:
+                ports.add(int(fields[1].rpartition(":")[2], 16))
+    return ports
+
+
 async def until_ready(node: NodeClient, restarts: int) -> None:
     async def ready() -> bool:
         readiness = await node.ready()
@@ -155,6 +179,15 @@ async def test_a_crash_is_healed_with_the_same_users(machine: Machine, page: Pag
         assert machine.xray_of(os.getpid()) != xray
         assert (await probe_link(link, page.url)).ok
         assert not (await probe_link(gone, page.url)).ok
+
+
+@pytest.mark.usefixtures("kind")
+async def test_xray_listens_for_its_users_alone(machine: Machine) -> None:
+    """Its API knows no authentication: no account of the machine shall reach it."""
+    async with running(machine.files.settings()), machine.files.client() as node:
+        xray = machine.xray_of(os.getpid())
+        assert listening_ports(xray) == {(await node.ready()).inbound.port}
+        assert machine.files.api_socket.parent.stat().st_mode & 0o077 == 0
 
 
 async def test_a_stopped_service_leaves_no_xray_but_a_unit(machine: Machine, kind: str) -> None:
@@ -296,6 +329,14 @@ async def test_another_configuration_is_not_taken_over(unit_machine: Machine) ->
         assert not is_alive(xray)
 
 
+async def test_a_unit_that_may_not_write_is_told_of_the_folder(unit_machine: Machine) -> None:
+    engine = UnitEngine(UNIT, unit_machine.state_dir)
+    nowhere = unit_machine.state_dir / "nowhere" / "socket"
+
+    with pytest.raises(XrayStartError, match=f"may it not write in {nowhere.parent}"):
+        await engine.start(lambda _: {"api": {"tag": "api", "listen": str(nowhere)}}, nowhere)
+
+
 async def test_what_somebody_else_started_is_not_taken_over(unit_machine: Machine) -> None:
     machine = unit_machine
     async with running(machine.files.settings()):
@@ -306,7 +347,7 @@ async def test_what_somebody_else_started_is_not_taken_over(unit_machine: Machin
         assert machine.unit_pid != xray
 
 
-@pytest.mark.parametrize("record", ["", "[]", "{}", '{"api_port": "x", "invocation": 1}'])
+@pytest.mark.parametrize("record", ["", "[]", "{}", '{"api_port": 1, "invocation": 1}'])
 async def test_a_spoilt_record_costs_a_restart(unit_machine: Machine, record: str) -> None:
     machine = unit_machine
     async with running(machine.files.settings()):
@@ -332,9 +373,10 @@ async def test_the_configuration_is_no_file_while_xray_runs(unit_machine: Machin
 
 async def test_a_refused_configuration_is_told_and_not_tried_again(unit_machine: Machine) -> None:
     engine = UnitEngine(UNIT, unit_machine.state_dir)
+    config = {"inbounds": [{"protocol": "nope"}]}
 
     with pytest.raises(XrayStartError, match=r"journalctl -u xray\.service") as refused:
-        await engine.start(lambda _: {"inbounds": [{"protocol": "nope"}]})
+        await engine.start(lambda _: config, unit_machine.socket)
 
     assert refused.value.status == RC_CONFIG_ERROR
     assert unit_machine.calls.count("restart") == 1
@@ -343,9 +385,10 @@ async def test_a_refused_configuration_is_told_and_not_tried_again(unit_machine:
 
 async def test_a_unit_that_opens_no_api_is_ended(unit_machine: Machine) -> None:
     engine = UnitEngine(UNIT, unit_machine.state_dir)
+    config = {"outbounds": [{"protocol": "freedom"}]}
 
     with pytest.raises(XrayStartError, match="did not open its API within"):
-        await engine.start(lambda _: {"outbounds": [{"protocol": "freedom"}]}, timeout_s=5)
+        await engine.start(lambda _: config, unit_machine.socket, timeout_s=5)
 
     assert not unit_machine.unit_pid
 
@@ -386,6 +429,7 @@ def test_the_units_that_we_ship_fit_the_service() -> None:
     config = UnitEngine("tollgate-xray.service", state_dir).config_file
     assert xray["Service"]["ExecStart"].endswith(f" -config {config}")
     assert xray["Service"]["Restart"] == "no"
+    assert xray["Service"]["ReadWritePaths"] == str(state_dir / api_socket.FOLDER)
     assert xray["Service"]["User"] == node["Service"]["User"]
     # What keeps the service from starting, as a full disk, may last longer than five tries.
     assert node["Service"]["Restart"] == "always"
@@ -416,7 +460,7 @@ async def test_a_systemd_that_does_not_answer_is_told(
     engine = UnitEngine(UNIT, unit_machine.state_dir)
 
     with pytest.raises(XrayStartError, match="no answer within"):
-        await engine.start(lambda _: {})
+        await engine.start(lambda _: {}, unit_machine.socket)
     unit_machine.change_unit(sleep_s=0)
 
 
@@ -427,7 +471,7 @@ async def test_a_unit_that_systemd_does_not_stop_is_killed(unit_machine: Machine
         async with asyncio.timeout(60):
             engine = UnitEngine(UNIT, unit_machine.state_dir)
             state = await engine.state()
-            taken = await engine._running(state, 1, "")
+            taken = await engine._running(state, unit_machine.socket, "")
             assert taken is not None
             unit_machine.change_unit(refuse="Access denied")
             await taken.stop()

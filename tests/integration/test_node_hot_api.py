@@ -1,6 +1,7 @@
 """What the running Xray answers, pinned for this version: texts, traps and descriptors."""
 
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from uuid import UUID, uuid4
 
 import grpc
@@ -14,9 +15,10 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
 
 from tests.integration.node_fixtures import free_port
 from tests.unit.xray_api.templates import INBOUND, REALITY, template
+from xray_api.node.api_socket import fresh_socket
 from xray_api.node.changes import RunningUser, Wish, correct
 from xray_api.node.config import read_template, render
-from xray_api.node.hot_api import HotApi, HotApiError, XrayAway
+from xray_api.node.hot_api import HotApi, HotApiError, XrayAway, target
 from xray_api.node.links import differences
 from xray_api.node.process import ChildEngine, XrayProcess
 from xray_api.node.template import VISION, Template
@@ -64,19 +66,19 @@ def linked() -> Template:
 
 
 @pytest.fixture
-async def port(linked: Template) -> AsyncIterator[int]:
-    """The API's port of a running Xray, which has one user."""
-    api_port = free_port()
-    config = render(linked, [OTHER], api_port=api_port, allow_private_targets=False)
+async def socket(linked: Template, tmp_path: Path) -> AsyncIterator[Path]:
+    """The API's socket of a running Xray, which has one user."""
+    api_socket = fresh_socket(tmp_path)
+    config = render(linked, [OTHER], api_socket=api_socket, allow_private_targets=False)
     config["api"]["services"].append("ReflectionService")
     xray = await XrayProcess.start(ChildEngine(), config)
-    yield api_port
+    yield api_socket
     await xray.stop()
 
 
 @pytest.fixture
-async def hot(port: int) -> AsyncIterator[HotApi]:
-    api = HotApi(port, "vless", VISION)
+async def hot(socket: Path) -> AsyncIterator[HotApi]:
+    api = HotApi(socket, "vless", VISION)
     await api.uptime(30)
     yield api
     await api.close()
@@ -86,7 +88,7 @@ def user(uuid: UUID, email: str | None = None) -> RunningUser:
     return RunningUser(email or str(uuid), str(uuid), VISION)
 
 
-async def add_by_hand(port: int, email: str, uuid: str, flow: str = VISION) -> None:
+async def add_by_hand(socket: Path, email: str, uuid: str, flow: str = VISION) -> None:
     """What somebody else may do to Xray."""
     account = vless_pb2.Account(id=uuid, flow=flow)
     typed = serial_pb2.TypedMessage(
@@ -99,7 +101,7 @@ async def add_by_hand(port: int, email: str, uuid: str, flow: str = VISION) -> N
             type="xray.app.proxyman.command.AddUserOperation", value=operation.SerializeToString()
         ),
     )
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+    async with grpc.aio.insecure_channel(target(socket)) as channel:
         await HandlerServiceStub(channel).AlterInbound(request, timeout=10)
 
 
@@ -115,26 +117,26 @@ async def test_a_user_is_added_once_and_removed_once(hot: HotApi) -> None:
 
 @pytest.mark.parametrize("odd", [(str(OTHER), VISION), (str(USER), "")], ids=["id", "flow"])
 async def test_a_known_email_with_another_account_is_replaced(
-    hot: HotApi, port: int, odd: tuple[str, str]
+    hot: HotApi, socket: Path, odd: tuple[str, str]
 ) -> None:
     """Xray says only "exists" and keeps the old account."""
-    await add_by_hand(port, str(USER), *odd)
+    await add_by_hand(socket, str(USER), *odd)
 
     assert await hot.add(USER)
 
     assert user(USER) in await hot.users()
 
 
-async def test_emails_are_compared_without_case(hot: HotApi, port: int) -> None:
-    await add_by_hand(port, str(USER).upper(), str(USER))
+async def test_emails_are_compared_without_case(hot: HotApi, socket: Path) -> None:
+    await add_by_hand(socket, str(USER).upper(), str(USER))
 
     assert not await hot.add(USER)
     assert await hot.remove(str(USER))
 
 
-async def test_a_shadowed_user_is_found_and_served_again(hot: HotApi, port: int) -> None:
+async def test_a_shadowed_user_is_found_and_served_again(hot: HotApi, socket: Path) -> None:
     """Two e-mails share a uuid: the list shows both, and removing one shuts out both."""
-    await add_by_hand(port, "shadow", str(OTHER))
+    await add_by_hand(socket, "shadow", str(OTHER))
     listed = await hot.users()
 
     correction = correct({OTHER: Wish(1, present=True)}, listed, VISION)
@@ -143,8 +145,8 @@ async def test_a_shadowed_user_is_found_and_served_again(hot: HotApi, port: int)
     assert correction.add == (OTHER,)
 
 
-async def test_another_refusal_is_an_error(port: int) -> None:
-    api = HotApi(port, "nope", VISION)
+async def test_another_refusal_is_an_error(socket: Path) -> None:
+    api = HotApi(socket, "nope", VISION)
 
     for call in (api.add(USER), api.remove(str(USER)), api.users(), api.count()):
         with pytest.raises(HotApiError, match="handler not found: nope"):
@@ -160,8 +162,8 @@ async def test_the_running_inbound_is_the_linked_one(hot: HotApi, linked: Templa
     assert linked.inbound.stream_settings.reality_settings.private_key not in repr(running)
 
 
-async def test_a_dead_xray_is_away() -> None:
-    api = HotApi(free_port(), "vless", VISION)
+async def test_a_dead_xray_is_away(tmp_path: Path) -> None:
+    api = HotApi(tmp_path / "none", "vless", VISION)
 
     with pytest.raises(XrayAway):
         await api.count()
@@ -171,9 +173,9 @@ async def test_a_dead_xray_is_away() -> None:
 
 
 @pytest.fixture
-def running_pool(port: int) -> Iterator[DescriptorPool]:
+def running_pool(socket: Path) -> Iterator[DescriptorPool]:
     """The running Xray's own descriptors, apart from ours."""
-    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+    with grpc.insecure_channel(target(socket)) as channel:
         grpc.channel_ready_future(channel).result(timeout=30)
         yield DescriptorPool(ProtoReflectionDescriptorDatabase(channel))
 

@@ -5,7 +5,6 @@ import errno
 import math
 import os
 import signal
-import socket
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from pathlib import Path
@@ -65,17 +64,17 @@ async def applier(tmp_path: Path, read: Template) -> AsyncIterator[Applier]:
     await store.close()
 
 
-def configuration(read: Template, api_port: int) -> dict[str, Any]:
-    return render(read, [USER], api_port=api_port, allow_private_targets=False)
+def configuration(read: Template, api_socket: Path) -> dict[str, Any]:
+    return render(read, [USER], api_socket=api_socket, allow_private_targets=False)
 
 
 @pytest.fixture
-async def make(read: Template, applier: Applier) -> AsyncIterator[Make]:
+async def make(read: Template, applier: Applier, tmp_path: Path) -> AsyncIterator[Make]:
     """Makes keepers, and ends what they keep."""
     kept: list[tuple[Keeper, asyncio.Task[None]]] = []
 
     def build(engine: ChildEngine, pauses: Pauses) -> Keeper:
-        keeper = Keeper(engine, read, partial(configuration, read), applier, sleep=pauses)
+        keeper = Keeper(engine, read, partial(configuration, read), applier, tmp_path, sleep=pauses)
         kept.append((keeper, asyncio.create_task(keeper.run())))
         return keeper
 
@@ -153,12 +152,12 @@ async def test_a_machine_without_files_left_ends_no_keeper(
 
     pauses = Pauses(limit=2)
     keeper = make(program(tmp_path, "exit 1"), pauses)
-    monkeypatch.setattr(socket, "create_server", refuse)
+    monkeypatch.setattr(keeping, "fresh_socket", refuse)
 
     async with asyncio.timeout(PATIENCE_S):
         await pauses.over.wait()
 
-    assert keeper.reason == "Xray gets no port for its API: Too many open files"
+    assert keeper.reason == "Xray gets no socket for its API: Too many open files"
 
 
 async def test_a_first_start_with_a_busy_port_is_tried_three_times(
@@ -166,7 +165,7 @@ async def test_a_first_start_with_a_busy_port_is_tried_three_times(
 ) -> None:
     pauses = Pauses(limit=9)
     engine = program(tmp_path, "exit 255")
-    keeper = Keeper(engine, read, partial(configuration, read), applier, sleep=pauses)
+    keeper = Keeper(engine, read, partial(configuration, read), applier, tmp_path, sleep=pauses)
 
     with pytest.raises(XrayStartError):
         await keeper.start()
@@ -179,9 +178,9 @@ async def test_an_xray_without_an_api_is_not_kept(
 ) -> None:
     monkeypatch.setattr(keeping, "API_ANSWERS_WITHIN_S", 0.1)
     engine = program(tmp_path, 'echo "Xray 1.0 started"; exec sleep 600')
-    keeper = Keeper(engine, read, partial(configuration, read), applier)
+    keeper = Keeper(engine, read, partial(configuration, read), applier, tmp_path)
 
-    with pytest.raises(XrayStartError, match="does not answer its API"):
+    with pytest.raises(XrayStartError, match=r"does not answer its API: .*it opened no socket"):
         await keeper.start()
 
     assert keeper.pid is None
@@ -189,14 +188,14 @@ async def test_an_xray_without_an_api_is_not_kept(
 
 
 async def test_another_inbound_than_the_linked_one_is_not_kept(
-    read: Template, applier: Applier
+    read: Template, applier: Applier, tmp_path: Path
 ) -> None:
-    def other(api_port: int) -> dict[str, Any]:
-        config = configuration(read, api_port)
+    def other(api_socket: Path) -> dict[str, Any]:
+        config = configuration(read, api_socket)
         config["inbounds"][0]["port"] = free_port()
         return config
 
-    keeper = Keeper(ChildEngine(), read, other, applier)
+    keeper = Keeper(ChildEngine(), read, other, applier, tmp_path)
 
     with pytest.raises(XrayStartError, match=r"another inbound .*\['port'\]"):
         await keeper.start()

@@ -54,7 +54,7 @@ async def test_a_busy_port_is_guessed() -> None:
     socks = {"protocol": "socks", "listen": "127.0.0.1", "port": port}
 
     async with server:
-        with pytest.raises(XrayStartError, match="is a port in use") as refused:
+        with pytest.raises(XrayStartError, match="is a port in use, or is it too old") as refused:
             await XrayProcess.start(ChildEngine(), {"inbounds": [socks], **IDLE})
 
     assert refused.value.status == RC_START_ERROR

@@ -8,17 +8,16 @@ from uuid import uuid4
 import grpc.aio
 import pytest
 
-from tests.faults.scene import listening_ports
 from tests.integration.node_fixtures import (
     Files,
     eventually,
     fresh_files,
     running,
     serving_page,
-    xray_children,
 )
 from xray_api.client.client import NodeClient
 from xray_api.client.errors import NodeCallError
+from xray_api.node.hot_api import target
 from xray_api.probe import probe_link
 
 MANY = 20_000
@@ -41,9 +40,9 @@ async def reaches_the_page(link: str) -> bool:
         return (await probe_link(link, page.url)).ok
 
 
-async def remove_inbound(api_port: int, tag: str) -> None:
+async def remove_inbound(socket: Path, tag: str) -> None:
     """The product never does; the request is one string, the first field."""
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{api_port}") as channel:
+    async with grpc.aio.insecure_channel(target(socket)) as channel:
         remove: Any = cast("Any", channel).unary_unary(
             "/xray.app.proxyman.command.HandlerService/RemoveInbound"
         )
@@ -65,13 +64,11 @@ async def test_a_snapshot_into_a_wiped_node_takes_one_start(node: NodeClient) ->
 
 
 async def test_an_inbound_that_somebody_took_away_comes_back_with_its_users(
-    node: NodeClient,
+    files: Files, node: NodeClient
 ) -> None:
     state = await node.ready()
     link = (await node.put(uuid4(), 1, state.epoch)).vless_link
-    (xray,) = xray_children()
-    (api,) = listening_ports(xray) - {state.inbound.port}
-    await remove_inbound(api, state.inbound.tag)
+    await remove_inbound(files.api_socket, state.inbound.tag)
 
     async def is_ready() -> bool:
         try:

@@ -136,13 +136,13 @@ async def test_a_cancelled_service_leaves_no_xray(node_files: Files) -> None:
 
 
 async def test_a_user_lost_by_xray_is_mended_when_readiness_is_asked(
-    no_timer: None, hot_port: int, node: NodeClient
+    no_timer: None, node_files: Files, node: NodeClient
 ) -> None:
     del no_timer
     epoch = (await node.ready()).epoch
     user, stranger = uuid4(), uuid4()
     await node.put(user, 1, epoch)
-    behind = HotApi(hot_port, "vless", "xtls-rprx-vision")
+    behind = HotApi(node_files.api_socket, "vless", "xtls-rprx-vision")
     await behind.add(stranger)
     assert await listed(node) == {user: 1, stranger: 0}
 
@@ -161,26 +161,6 @@ async def test_a_user_lost_by_xray_is_mended_when_readiness_is_asked(
 def no_timer(monkeypatch: pytest.MonkeyPatch) -> None:
     """Comparisons happen on suspicion alone."""
     monkeypatch.setattr(keeper, "MEND_EVERY_S", 3600.0)
-
-
-@pytest.fixture
-def ports(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The ports of the Xray APIs that are used, as they come."""
-    seen: list[int] = []
-    init = HotApi.__init__
-
-    def noting(self: HotApi, port: int, tag: str, flow: str) -> None:
-        seen.append(port)
-        init(self, port, tag, flow)
-
-    monkeypatch.setattr(HotApi, "__init__", noting)
-    return seen
-
-
-@pytest.fixture
-def hot_port(ports: list[int], node: NodeClient) -> int:
-    del node
-    return ports[-1]
 
 
 async def test_a_stored_wish_that_xray_missed_is_applied_by_a_comparison(

@@ -286,6 +286,7 @@ async def test_a_second_service_on_the_same_folder_is_kept_out(
     state = node_files.settings().node.state_dir
     async with running(node_files.settings()):
         line = await refusal(second, state_dir=state, api_keys=(SecretStr("x" * 20),))
+        assert node_files.api_socket.exists(), "that of the first one is left alone"
 
     assert line.startswith("node.state_dir: ")
     assert line.endswith("another node service uses it")

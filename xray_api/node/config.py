@@ -5,6 +5,7 @@ What is wrong is reported with the place where it stands, and never with its val
 
 import json
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -48,14 +49,15 @@ def read_template(text: str, *, allow_private_targets: bool) -> Template:
 
 
 def render(
-    template: Template, users: Iterable[UUID], *, api_port: int, allow_private_targets: bool
+    template: Template, users: Iterable[UUID], *, api_socket: Path, allow_private_targets: bool
 ) -> dict[str, Any]:
     """The configuration that Xray gets: the template, the users, and the service's own parts."""
     config = template.model_dump(mode="json", by_alias=True, exclude_unset=True)
     config["log"] = {"loglevel": template.log.loglevel, "access": "none"}  # it names users
     config["api"] = {
         "tag": API_TAG,
-        "listen": f"127.0.0.1:{api_port}",  # it knows no authentication
+        # Its folder keeps others out. So the service gets in also where root runs Xray.
+        "listen": f"{api_socket},0666",
         "services": ["HandlerService", "StatsService"],
     }
     config["stats"] = {}

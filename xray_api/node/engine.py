@@ -7,8 +7,8 @@ from typing import Any, Protocol
 from xray_api.node.process import ChildEngine
 from xray_api.node.unit import SYSTEMD, UnitEngine
 
-#: From the port of Xray's own API to its whole configuration.
-Configuration = Callable[[int], dict[str, Any]]
+#: From the socket of Xray's own API to its whole configuration.
+Configuration = Callable[[Path], dict[str, Any]]
 
 
 class RunningXray(Protocol):
@@ -23,8 +23,8 @@ class RunningXray(Protocol):
         """Xray's version."""
 
     @property
-    def api_port(self) -> int:
-        """Where its API listens, on loopback."""
+    def api_socket(self) -> Path:
+        """Where its API listens."""
 
     async def wait(self) -> int:
         """The exit status, once it has ended; the negative signal number if one ended it."""
@@ -42,8 +42,8 @@ class Engine(Protocol):
     async def adopt(self, configuration: Configuration) -> RunningXray | None:
         """The Xray of a former service, if it runs with this very configuration."""
 
-    async def start(self, configuration: Configuration) -> RunningXray:
-        """Run Xray with a configuration; returns when it has started.
+    async def start(self, configuration: Configuration, api_socket: Path) -> RunningXray:
+        """Run Xray with a configuration for a socket of its API; returns when it has started.
 
         Raises:
             XrayStartError: it has not.

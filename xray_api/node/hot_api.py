@@ -5,7 +5,9 @@ their ends, and pinned by tests against the real Xray. Every call has a deadline
 """
 
 import asyncio
+from pathlib import Path
 from typing import TypeVar
+from urllib.parse import quote
 from uuid import UUID
 
 import grpc.aio
@@ -60,15 +62,14 @@ class XrayAway(HotApiError):  # noqa: N818 - says what happened
 
 
 class HotApi:
-    """One Xray's API on loopback, for the users of one inbound."""
+    """One Xray's API, for the users of one inbound."""
 
-    def __init__(self, port: int, tag: str, flow: str) -> None:
+    def __init__(self, socket: Path, tag: str, flow: str) -> None:
         options = [
             ("grpc.max_receive_message_length", _MAX_ANSWER_BYTES),
-            ("grpc.enable_http_proxy", 0),  # loopback, whatever the environment says
             ("grpc.use_local_subchannel_pool", 1),  # a restarted Xray gets a new connection
         ]
-        self._channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=options)
+        self._channel = grpc.aio.insecure_channel(target(socket), options=options)
         self._handler = HandlerServiceStub(self._channel)
         self._stats = StatsServiceStub(self._channel)
         self._tag = tag
@@ -84,7 +85,7 @@ class HotApi:
         Raises:
             XrayAway: it does not answer.
         """
-        # The port opens a moment after the process says that it has started.
+        # The socket opens a moment after the process says that it has started.
         question = SysStatsRequest()
         answer = await _ask(self._stats.GetSysStats, question, timeout_s, wait_for_ready=True)
         return answer.Uptime
@@ -227,6 +228,11 @@ async def _ask(
         if task is not None and task.cancelling():
             raise
         raise XrayAway("the connection was closed") from None  # during the call
+
+
+def target(socket: Path) -> str:
+    """The name that gRPC has for a socket; it is a URI, so what means something there is quoted."""
+    return f"unix:{quote(str(socket))}"
 
 
 def _typed(message: Message) -> TypedMessage:

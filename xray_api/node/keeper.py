@@ -6,10 +6,12 @@ is not, because it would refuse it again.
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import structlog
 
+from xray_api.node.api_socket import fresh_socket
 from xray_api.node.apply import Applier
 from xray_api.node.engine import Configuration, Engine, RunningXray
 from xray_api.node.hot_api import HotApi, HotApiError
@@ -47,14 +49,16 @@ class Keeper:
         template: Template,
         configuration: Configuration,
         applier: Applier,
+        state_dir: Path,
         *,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,  # noqa: TID251 - the real one
     ) -> None:
-        """Take what runs, and how to make its configuration from a port for its API."""
+        """Take what runs, how to make its configuration, and the folder for its API's socket."""
         self._engine = engine
         self._template = template
         self._configuration = configuration
         self._applier = applier
+        self._state_dir = state_dir
         self._sleep = sleep
         self._process: RunningXray | None = None
         self._hot: HotApi | None = None
@@ -157,17 +161,24 @@ class Keeper:
         return True
 
     async def _start(self) -> None:
-        await self._keep(await self._engine.start(self._configuration))
+        try:
+            api_socket = await asyncio.to_thread(fresh_socket, self._state_dir)
+        except OSError as error:
+            raise XrayStartError(f"gets no socket for its API: {error.strerror}") from error
+        await self._keep(await self._engine.start(self._configuration, api_socket))
         _log.info("xray_started", version=self._version, pid=self.pid)
 
     async def _keep(self, process: RunningXray) -> None:
         self._process = process
-        self._hot = HotApi(process.api_port, self._template.inbound.tag, self._template.flow)
+        self._hot = HotApi(process.api_socket, self._template.inbound.tag, self._template.flow)
         try:
             await self._verify(self._hot)
         except HotApiError as error:
+            reason = f"does not answer its API: {error}"
+            if not process.api_socket.exists():
+                reason += "; it opened no socket, is it too old for that?"
             await self._end()
-            raise XrayStartError(f"does not answer its API: {error}") from error
+            raise XrayStartError(reason) from error
         except XrayStartError:
             await self._end()
             raise

@@ -9,7 +9,6 @@ import json
 import os
 import re
 import signal
-import socket
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections import deque
@@ -33,6 +32,9 @@ _STARTED = re.compile(r"\bXray (?P<version>[0-9][0-9.]*) started\b")
 _UUID = re.compile(r"\b([0-9a-f]{8})(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", re.IGNORECASE)
 _LONGEST_LINE = 2000
 _KEPT_LINES = 5
+
+#: Of an Xray that opens none, as a client.
+NO_API = Path()
 
 _log = structlog.get_logger()
 
@@ -75,17 +77,18 @@ class ChildEngine:
             raise XrayStartError(f"{self.path}: not an executable file")
         return [*command, str(self.path.absolute()), "run", "-config", "stdin:"]
 
-    async def adopt(self, _configuration: Callable[[int], dict[str, Any]]) -> None:
+    async def adopt(self, _configuration: Callable[[Path], dict[str, Any]]) -> None:
         """Nothing: a child never outlives its service."""
 
-    async def start(self, configuration: Callable[[int], dict[str, Any]]) -> "XrayProcess":
-        """Run Xray with a configuration for a port of its API; returns when it has started.
+    async def start(
+        self, configuration: Callable[[Path], dict[str, Any]], api_socket: Path
+    ) -> "XrayProcess":
+        """Run Xray with a configuration for a socket of its API; returns when it has started.
 
         Raises:
             XrayStartError: it has not.
         """
-        port = free_port()
-        return await XrayProcess.start(self, configuration(port), api_port=port)
+        return await XrayProcess.start(self, configuration(api_socket), api_socket=api_socket)
 
     async def program(self) -> "ChildEngine":
         """Itself."""
@@ -95,8 +98,8 @@ class ChildEngine:
 class XrayProcess:
     """A running Xray. Make it with `start`, from the event loop's thread."""
 
-    def __init__(self, process: Process, api_port: int) -> None:
-        self.api_port = api_port
+    def __init__(self, process: Process, api_socket: Path) -> None:
+        self.api_socket = api_socket
         self._process = process
         self._last_lines: deque[str] = deque(maxlen=_KEPT_LINES)
         self._version: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -111,7 +114,7 @@ class XrayProcess:
         engine: ChildEngine,
         config: Mapping[str, Any],
         *,
-        api_port: int = 0,
+        api_socket: Path = NO_API,
         timeout_s: float = START_TIMEOUT_S,
     ) -> "XrayProcess":
         """Run Xray with a configuration; returns when it says that it has started.
@@ -125,7 +128,7 @@ class XrayProcess:
             )
         except OSError as error:
             raise XrayStartError(f"cannot be run: {error.strerror}") from error
-        xray = cls(process, api_port)
+        xray = cls(process, api_socket)
         try:
             async with asyncio.timeout(timeout_s):
                 await xray._feed(json.dumps(config).encode())
@@ -231,7 +234,10 @@ def exit_reason(status: int) -> str:
         case _ if status == RC_CONFIG_ERROR:
             return "refuses its configuration (exit status 23)"
         case _ if status == RC_START_ERROR:
-            return "cannot start (exit status 255); is a port in use?"
+            return (
+                "cannot start (exit status 255); is a port in use, or is it too old to open its "
+                "API on a socket?"
+            )
         case _ if status < 0:
             return f"was killed by signal {-status} at start"
         case _:
@@ -241,17 +247,3 @@ def exit_reason(status: int) -> str:
 def environment() -> dict[str, str]:
     """For programs that need none of our settings, some of which are secret."""
     return {k: v for k, v in os.environ.items() if not k.startswith("TOLLGATE_")}
-
-
-def free_port() -> int:
-    """A port of loopback that nobody has.
-
-    Raises:
-        XrayStartError: there is none, or no file may be opened any more.
-    """
-    try:
-        with socket.create_server(("127.0.0.1", 0)) as server:
-            port: int = server.getsockname()[1]
-    except OSError as error:
-        raise XrayStartError(f"gets no port for its API: {error.strerror}") from error
-    return port

@@ -16,6 +16,7 @@ from aiohttp import web
 
 from config.network import is_loopback, split_address
 from config.node_settings import NodeSection, NodeSettings
+from xray_api.node.api_socket import refusal
 from xray_api.node.apply import Applier, is_user_email
 from xray_api.node.config import TemplateError, read_template, render
 from xray_api.node.cutting import Cutter
@@ -83,6 +84,7 @@ async def _serve(
     hangup: asyncio.Event,
     on_ready: Callable[[], None] | None,
 ) -> None:
+    check_api_socket(node.state_dir)
     template = read_template_of(node)
     links = links_of(node, template)
     engine = engine_of(node.xray, node.state_dir)
@@ -95,7 +97,8 @@ async def _serve(
         stack.push_async_callback(store.close)
         cutter = Cutter(template.inbound.port, partial(_is_present, store))
         applier = Applier(store, template.flow, cutter.cut_soon)
-        keeper = Keeper(engine, template, partial(_configuration, node, template, store), applier)
+        configuration = partial(_configuration, node, template, store)
+        keeper = Keeper(engine, template, configuration, applier, node.state_dir)
         stack.push_async_callback(keeper.close)
         keys = ApiKeys(key.get_secret_value() for key in node.api_keys)
         # Looks at the files before Xray's start, which may take seconds: no change is missed.
@@ -138,6 +141,16 @@ async def _kept_up(work: Callable[[], Awaitable[None]]) -> None:
         except Exception:  # noqa: BLE001 - told, and begun again
             _log.exception("background_work_failed")
         await asyncio.sleep(BEGIN_AGAIN_S)  # noqa: TID251 - no test waits for it
+
+
+def check_api_socket(state_dir: Path) -> None:
+    """Whether Xray's API can have its socket there.
+
+    Raises:
+        NodeStartError: it cannot.
+    """
+    if reason := refusal(state_dir):
+        raise NodeStartError(f"node.state_dir: {reason}; choose another folder")
 
 
 def read_template_of(node: NodeSection) -> Template:
@@ -220,12 +233,12 @@ def _is_present(store: Store, email: str) -> bool:
 
 
 def _configuration(
-    node: NodeSection, template: Template, store: Store, api_port: int
+    node: NodeSection, template: Template, store: Store, api_socket: Path
 ) -> dict[str, object]:
     return render(
         template,
         store.present(),
-        api_port=api_port,
+        api_socket=api_socket,
         allow_private_targets=node.allow_private_targets,
     )
 

@@ -24,12 +24,12 @@ import structlog
 
 from xray_api.node.process import (
     RC_CONFIG_ERROR,
+    RC_START_ERROR,
     START_TIMEOUT_S,
     ChildEngine,
     XrayStartError,
     environment,
     exit_reason,
-    free_port,
 )
 
 SYSTEMD = "systemd:"
@@ -104,7 +104,7 @@ class UnitEngine:
         """What the unit's ExecStart must read."""
         return self.state_dir.absolute() / CONFIG_FILE
 
-    async def adopt(self, configuration: Callable[[int], dict[str, Any]]) -> "XrayUnit | None":
+    async def adopt(self, configuration: Callable[[Path], dict[str, Any]]) -> "XrayUnit | None":
         """The unit's Xray, if the last start of it was ours, with this configuration.
 
         Raises:
@@ -115,22 +115,25 @@ class UnitEngine:
             await asyncio.to_thread(self.config_file.unlink, missing_ok=True)
         try:
             record = json.loads((self.state_dir / RECORD_FILE).read_bytes())
-            port, invocation, digest = record["api_port"], record["invocation"], record["digest"]
-            version = str(record["version"])
-            ours = invocation == state.invocation and digest == _digest(configuration(int(port)))
+            invocation, digest = record["invocation"], record["digest"]
+            api_socket, version = Path(record["api_socket"]), str(record["version"])
+            ours = invocation == state.invocation and digest == _digest(configuration(api_socket))
         except (OSError, ValueError, TypeError, KeyError):
             return None
         if state.active != "active" or not state.invocation or not ours:
             return None
-        return await self._running(state, int(port), version)
+        return await self._running(state, api_socket, version)
 
     async def start(
         self,
-        configuration: Callable[[int], dict[str, Any]],
+        configuration: Callable[[Path], dict[str, Any]],
+        api_socket: Path,
         *,
         timeout_s: float = START_TIMEOUT_S,
     ) -> "XrayUnit":
-        """End what the unit runs, and run Xray with a configuration; returns when it serves.
+        """End what the unit runs, and run Xray with a configuration for a socket of its API.
+
+        Returns when it serves.
 
         Raises:
             XrayStartError: systemd cannot be asked, the unit does not suit, or Xray ended or
@@ -138,20 +141,19 @@ class UnitEngine:
         """
         # Of the program as it is now: a newer one may lie there when this one is taken over.
         version = await _version(_program(await self._suitable()))
-        port = free_port()
-        config = configuration(port)
+        config = configuration(api_socket)
         # Of a unit that failed often systemd refuses a start; how often is the keeper's concern.
         with suppress(XrayStartError):
             await self._systemctl("reset-failed")
         try:
             await asyncio.to_thread(_write, self.config_file, json.dumps(config))
             await self._systemctl("restart", timeout_s=timeout_s)
-            xray = await self._started(port, version, timeout_s)
+            xray = await self._started(api_socket, version, timeout_s)
         finally:
             await asyncio.to_thread(self.config_file.unlink, missing_ok=True)
         record = {
             "invocation": xray.invocation,
-            "api_port": port,
+            "api_socket": str(api_socket),
             "digest": _digest(config),
             "version": version,
         }
@@ -205,17 +207,17 @@ class UnitEngine:
             )
         return state
 
-    async def _started(self, port: int, version: str, timeout_s: float) -> "XrayUnit":
+    async def _started(self, api_socket: Path, version: str, timeout_s: float) -> "XrayUnit":
         state = await self.state()
         if state.pid == 0:
-            raise self._start_error(state.status)
-        xray = await self._running(state, port, version)
+            raise self._start_error(state.status, api_socket)
+        xray = await self._running(state, api_socket, version)
         if xray is None:
-            raise self._start_error(await self.exit_status(state.invocation))
+            raise self._start_error(await self.exit_status(state.invocation), api_socket)
         try:
             async with asyncio.timeout(timeout_s):
                 # Xray opens its API after every inbound.
-                while not await xray.ends_within(POLL_S) and not await _accepts(port):
+                while not await xray.ends_within(POLL_S) and not await _accepts(api_socket):
                     pass
         except TimeoutError:
             await xray.stop()
@@ -225,10 +227,10 @@ class UnitEngine:
             await xray.stop()
             raise
         if await xray.ends_within(0):
-            raise self._start_error(await xray.wait())
+            raise self._start_error(await xray.wait(), api_socket)
         return xray
 
-    async def _running(self, state: _State, port: int, version: str) -> "XrayUnit | None":
+    async def _running(self, state: _State, api_socket: Path, version: str) -> "XrayUnit | None":
         """What the unit runs; None if it has ended in between."""
         try:
             watch = os.pidfd_open(state.pid)
@@ -245,12 +247,14 @@ class UnitEngine:
                 os.close(watch)
         if not held:
             return None
-        return XrayUnit(self, state, watch, port, version)
+        return XrayUnit(self, state, watch, api_socket, version)
 
-    def _start_error(self, status: int) -> XrayStartError:
+    def _start_error(self, status: int, api_socket: Path) -> XrayStartError:
         reason = exit_reason(status)
         if status == RC_CONFIG_ERROR:
             reason += f", or its user may not read {self.config_file}"
+        if status == RC_START_ERROR:
+            reason += f" Or may it not write in {api_socket.parent}?"
         return XrayStartError(f"{reason}; `journalctl -u {self.unit}` says more", status=status)
 
     async def _systemctl(self, verb: str, *options: str, timeout_s: float | None = None) -> str:
@@ -272,12 +276,12 @@ class XrayUnit:
     """A unit's running Xray. Made by `UnitEngine`."""
 
     def __init__(
-        self, engine: UnitEngine, state: _State, watch: int, api_port: int, version: str
+        self, engine: UnitEngine, state: _State, watch: int, api_socket: Path, version: str
     ) -> None:
         """Take the unit's state, and a pidfd of its process."""
         self.pid = state.pid
         self.invocation = state.invocation
-        self.api_port = api_port
+        self.api_socket = api_socket
         self.version = version
         self._engine = engine
         self._watch = watch
@@ -368,9 +372,9 @@ def _write(path: Path, text: str) -> None:
         raise XrayStartError(f"{path} cannot be written: {error.strerror}") from error
 
 
-async def _accepts(port: int) -> bool:
+async def _accepts(api_socket: Path) -> bool:
     try:
-        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        _, writer = await asyncio.open_unix_connection(api_socket)
     except OSError:
         return False
     writer.close()

@@ -1,6 +1,7 @@
 """Every template from which no correct Xray or link can be made is refused, with its place."""
 
 import json
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -17,6 +18,7 @@ from tests.unit.xray_api.templates import (
 from xray_api.node.config import TemplateError, read_template, render
 from xray_api.node.template import VISION
 
+SOCKET = Path("/state/api/1")
 OUTBOUND = ("outbounds", 0)
 ALLOW = {"finalRules": [{"action": "allow", "network": "tcp,udp"}]}
 SECOND = {"tag": "direct", "protocol": "blackhole"}
@@ -130,7 +132,7 @@ def test_what_the_operator_wrote_reaches_xray_unchanged() -> None:
     config = render(
         read_template(FULL, allow_private_targets=False),
         [user],
-        api_port=4000,
+        api_socket=SOCKET,
         allow_private_targets=False,
     )
 
@@ -141,15 +143,15 @@ def test_what_the_operator_wrote_reaches_xray_unchanged() -> None:
         assert config[part] == written[part]
 
 
-def test_the_api_is_on_loopback_alone() -> None:
+def test_the_api_is_on_its_socket_alone() -> None:
     config = render(
         read_template(template(), allow_private_targets=False),
         [],
-        api_port=4000,
+        api_socket=SOCKET,
         allow_private_targets=False,
     )
 
-    assert config["api"]["listen"] == "127.0.0.1:4000"
+    assert config["api"]["listen"] == "/state/api/1,0666"
     assert config["stats"] == {}
     assert config["policy"]["levels"]["0"]["statsUserOnline"] is True
 
@@ -158,7 +160,7 @@ def test_production_opens_no_private_target() -> None:
     config = render(
         read_template(template(), allow_private_targets=False),
         [],
-        api_port=4000,
+        api_socket=SOCKET,
         allow_private_targets=False,
     )
 
@@ -169,7 +171,7 @@ def test_production_opens_no_private_target() -> None:
 def test_demo_and_tests_open_private_targets_without_touching_the_template(text: str) -> None:
     read = read_template(text, allow_private_targets=True)
 
-    config = render(read, [], api_port=4000, allow_private_targets=True)
+    config = render(read, [], api_socket=SOCKET, allow_private_targets=True)
 
     assert config["outbounds"][0]["settings"] == ALLOW
 
@@ -180,7 +182,7 @@ def test_xhttp_has_no_flow() -> None:
     config = render(
         read_template(text, allow_private_targets=False),
         [uuid4()],
-        api_port=4000,
+        api_socket=SOCKET,
         allow_private_targets=False,
     )
 
