@@ -372,7 +372,8 @@ class ReconcilerActor(AsyncioActor):
                 str(uuid) for uuid, _ in (*found.unknown, *found.leftover, *found.ahead)[:SAMPLE]
             ),
         )
-        if found.ahead and not order.dry_run and basis.accepted_writer is not None:
+        accepted = basis.accepted_writer is not None and not sign
+        if found.ahead and not order.dry_run and accepted:
             await self.phases.outrun(self.node_id, found.ahead)
             self._wake_provisioner()
         elif found.ahead and not sign:

@@ -418,6 +418,20 @@ async def test_an_operator_says_that_the_database_is_right(world: World) -> None
     assert (await world.reconcile()).outcome == "equal"
 
 
+async def test_a_new_sign_ends_what_an_operator_said_before(world: World) -> None:
+    """The database was restored, and with it the word of somebody who looked at an older one."""
+    (first,) = await served(world, 1)
+    await world.rows.execute("UPDATE nodes SET accepted_writer = 'another;3'")
+    await world.rows.execute("SELECT setval('writer_seq', 1)")
+    assert world.node._writer is not None
+    world.node._writer = world.node._writer._replace(seq=900)
+    world.node.wishes[first] = Wish(9, present=True)
+
+    assert (await world.reconcile()).outcome == "frozen"
+
+    assert await world.rows.fetchval("SELECT gen FROM credentials") == 1
+
+
 async def forget(world: World, uuids: Sequence[UUID] | None = None) -> None:
     """Rows are gone, as after a restore."""
     await eventually(lambda: _nothing_due(world))
