@@ -59,10 +59,11 @@ WHERE node_id = $1 AND desired = $4 AND applied_gen < gen AND quarantined_at IS 
 ORDER BY bulk, next_at LIMIT $2
 """  # noqa: S608
 #: Counted before the call, so that one which kills the process counts too. Nobody else takes the
-#: row while the call may still run.
+#: row while the call may still run. Its node may have been frozen since the row was found.
 BEGIN = """
-UPDATE credentials SET attempts = attempts + 1, next_at = now() + $3
-WHERE uuid = $1 AND gen = $2 AND applied_gen < gen
+UPDATE credentials c SET attempts = attempts + 1, next_at = now() + $3
+WHERE uuid = $1 AND gen = $2 AND applied_gen < gen AND (desired = 'present'
+    OR NOT EXISTS (SELECT FROM nodes n WHERE n.id = c.node_id AND n.state = 'frozen'))
 RETURNING attempts, nextval('writer_seq') AS seq
 """
 BEGIN_MANY = """
@@ -70,6 +71,8 @@ WITH number AS MATERIALIZED (SELECT nextval('writer_seq') AS seq), begun AS (
     UPDATE credentials c SET attempts = c.attempts + 1, next_at = now() + $3
     FROM unnest($1::uuid[], $2::bigint[]) AS wish (uuid, gen)
     WHERE c.uuid = wish.uuid AND c.gen = wish.gen AND c.applied_gen < c.gen
+        AND (c.desired = 'present'
+            OR NOT EXISTS (SELECT FROM nodes n WHERE n.id = c.node_id AND n.state = 'frozen'))
     RETURNING c.uuid, c.attempts
 )
 SELECT begun.uuid, begun.attempts, number.seq FROM begun, number

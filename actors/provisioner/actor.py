@@ -193,10 +193,11 @@ class ProvisionerActor(AsyncioActor):
     async def _due(
         self, limit: int, *, repeats: bool
     ) -> tuple[list[CredentialRow], list[CredentialRow]]:
+        looked = self._looked  # asked before: what a look forbids is in the rows of after it
         adds, removals = await self.phases.due(
             self.node_id, limit, list(self._called), repeats=repeats
         )
-        return adds, removals if self._looked else []
+        return adds, removals if looked else []
 
     async def _scan(self) -> None:
         resumed = False

@@ -1,7 +1,11 @@
 """Who sends wishes asks the node first whose writing it has seen; that needs no comparison."""
 
+import asyncio
+from typing import Any
+
+from actors.user.messages import Standing
 from storage.node_phases import NodePhases
-from tests.integration.actors.world import OWNERS, World
+from tests.integration.actors.world import OWNERS, Gate, World
 from tests.integration.shop import NODE
 
 STATE = "SELECT state FROM nodes WHERE id = $1"
@@ -27,6 +31,54 @@ async def test_a_restored_database_removes_nobody_in_its_first_moment(world: Wor
     assert world.node.running == before
     assert [call for call in world.changes() if call.kind == "remove"] == []
     assert await world.rows.fetchval(ALERTS) == len(OWNERS)
+
+
+async def test_a_removal_that_was_found_before_the_look_is_not_sent_after_it(
+    world: World,
+) -> None:
+    """The look is over, and the node frozen, while the rows from before it are in hand."""
+    for user_id in (1, 2, 3):
+        await world.buy(user_id)
+    await world.settle()
+    before = set(world.node.running)
+    await world.crash()
+    await world.rows.execute("SELECT setval('writer_seq', 1)")
+    await world.rows.execute(
+        "UPDATE credentials SET desired = 'absent', gen = gen + 1, next_at = now()"
+    )
+    look = hold_looks(world)
+    await world.restart()
+    gate = Gate(world.actor(f"provisioner/{NODE}"), "due", after=True)
+    await gate.reached.wait()
+
+    look.set()
+    await world.until(lambda: _is(world, "frozen"))
+    await world.until(lambda: _looked(world))
+    gate.open()
+    await world.looked(f"provisioner/{NODE}", 5)
+
+    assert world.node.running == before
+    assert [call for call in world.changes() if call.kind == "remove"] == []
+
+
+async def test_a_removal_that_waits_for_its_turn_while_its_node_is_frozen_stays(
+    world: World,
+) -> None:
+    await world.buy(1)
+    await world.settle()
+    before = set(world.node.running)
+    gate = Gate(world.actor(f"provisioner/{NODE}"), "begin")
+    await world.standing(1, Standing.BANNED)
+    await gate.reached.wait()
+
+    await world.rows.execute("UPDATE nodes SET state = 'frozen'")
+    gate.open()
+    await world.looked(f"provisioner/{NODE}", 5)
+
+    assert world.node.running == before
+    await world.rows.execute("UPDATE nodes SET state = 'active'")
+    await world.settle()
+    assert world.node.running == set()
 
 
 async def test_a_node_that_was_set_back_is_told_everything_at_the_first_look(world: World) -> None:
@@ -56,6 +108,22 @@ async def test_a_node_that_was_set_back_is_told_everything_at_the_first_look(wor
     await world.until(removed)
 
     assert world.node.running == running - {gone}
+
+
+def hold_looks(world: World) -> asyncio.Event:
+    """Whoever asks the node whose writing it has seen waits until this is set."""
+    may, real = asyncio.Event(), world.node.ready
+
+    async def held(**named: Any) -> Any:
+        await may.wait()
+        return await real(**named)
+
+    world.node.ready = held  # type: ignore[method-assign]  # this one only
+    return may
+
+
+async def _looked(world: World) -> bool:
+    return bool(world.actor(f"provisioner/{NODE}")._looked)  # type: ignore[attr-defined]
 
 
 async def _is(world: World, state: str) -> bool:

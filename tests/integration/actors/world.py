@@ -602,18 +602,19 @@ def charge(user_id: int, purchase_id: UUID | None, **changes: Any) -> CreditPaym
 
 
 class Gate:
-    """Holds a step of an actor's phases before it is done."""
+    """Holds a step of an actor's phases before it is done, or what it found."""
 
-    def __init__(self, actor: AsyncioActor, step: str) -> None:
+    def __init__(self, actor: AsyncioActor, step: str, *, after: bool = False) -> None:
         self.reached = asyncio.Event()
         self._open = asyncio.Event()
         phases: Any = actor.phases  # type: ignore[attr-defined]  # of whoever has some
         real = getattr(phases, step)
 
         async def held(*args: Any, **named: Any) -> Any:
+            found = await real(*args, **named) if after else None
             self.reached.set()
             await self._open.wait()
-            return await real(*args, **named)
+            return found if after else await real(*args, **named)
 
         setattr(phases, step, held)
 
