@@ -121,6 +121,7 @@ class ProvisionerActor(AsyncioActor):
         self._flowing = False
         self._asking_for_key = False
         self._looked = False
+        self._first_seq: int | None = None
         self._learning = asyncio.Lock()
 
     @property
@@ -204,6 +205,7 @@ class ProvisionerActor(AsyncioActor):
         while True:
             try:
                 if not resumed:
+                    self._first_seq = await self.phases.writer_seq()
                     await self.phases.resume(self.node_id)
                     resumed = True
             except StorageUnavailable as outage:
@@ -318,14 +320,25 @@ class ProvisionerActor(AsyncioActor):
             self.wake_self()
         if basis is None:
             return
-        sign = sign_of_restore(basis, readiness.writer, await self.phases.writer_seq())
+        sign = sign_of_restore(basis, readiness.writer, await self._our_seq())
         if sign:
             await self._freeze(sign)
         elif readiness.epoch == basis.node.epoch and went_back(basis, readiness.writer):
             log.warning("node_went_back", node=self.node_id)
             await self.phases.redrive_all(self.node_id)
-        self._looked = True
+        self._looked = self.health.looked = True
+        self._first_seq = None
         self.wake_self()
+
+    async def _our_seq(self) -> int:
+        """The highest number that the node can have seen of us.
+
+        Before the first look this process has sent it none, but gives numbers out all the time:
+        they would soon be past those that a restored database has forgotten.
+        """
+        if self._first_seq is not None and not self.health.looked:
+            return self._first_seq
+        return await self.phases.writer_seq()
 
     def _judged(self, error: NodeCallError) -> Verdict:
         """What a failed call says of the node, and whoever has to hear of it hears."""
@@ -367,6 +380,7 @@ class ProvisionerActor(AsyncioActor):
         permit = self.health.breaker.call(self.clock.now())
         if permit is None:
             return
+        seq = self._mark(seq)
         verdict = Verdict.NEUTRAL
         try:
             link = await self._call(row, seq)
@@ -403,7 +417,16 @@ class ProvisionerActor(AsyncioActor):
         reply = await self.node.put(row.uuid, row.gen, epoch, deadline_s=deadline_s, writer=writer)
         return reply.vless_link
 
-    async def _writer(self, seq: int) -> Writer:
+    def _mark(self, seq: int) -> int:
+        """The number that goes with a call; 0, which is none, before the node was looked at.
+
+        A mark takes the place of another database's, and would hide the sign of it from the look.
+        """
+        return seq if self._looked else 0
+
+    async def _writer(self, seq: int) -> Writer | None:
+        if seq == 0:
+            return None
         if self._database_id is None:
             self._database_id = await self.phases.database_id()
         return Writer(str(self._database_id), seq)
@@ -432,6 +455,7 @@ class ProvisionerActor(AsyncioActor):
         permit = self.health.breaker.call(self.clock.now())
         if permit is None:
             return
+        seq = self._mark(seq)
         verdict = Verdict.NEUTRAL
         log.info(LegacyEvent.XRAY_CALL_START, node=self.node_id, wishes=len(rows))
         try:
@@ -537,6 +561,10 @@ class ProvisionerActor(AsyncioActor):
                 await self.phases.postpone(row, after_s, error_class)
                 self.directory.find(NOTIFIER).wake()
             case NodeKnowsMore(node_gen=node_gen, after_s=after_s):
+                if not self._looked:
+                    # What was accepted may be of the backup's day: the look comes first.
+                    await self.phases.postpone(row, after_s, "rollback")
+                    return
                 if await self.phases.outrun(row, node_gen):
                     return
                 log.error("node_knows_more", node=self.node_id, node_gen=node_gen, gen=row.gen)

@@ -16,6 +16,8 @@ class NodeHealth:
     budget: RetryBudget = field(default_factory=RetryBudget)
     #: Until when the node is not called because it took none of our keys.
     auth_hold_until: float | None = None
+    #: Whether this process has seen whose writing it has.
+    looked: bool = False
     #: Since when it has not taken changes; None: it does.
     away_since: float | None = None
     #: Whether owners were told that it is away.

@@ -2,11 +2,14 @@
 
 import asyncio
 from typing import Any
+from uuid import uuid4
 
 from actors.user.messages import Standing
 from storage.node_phases import NodePhases
 from tests.integration.actors.world import OWNERS, Gate, World
 from tests.integration.shop import NODE
+from xray_api.client.fake import Wish
+from xray_api.contract import Writer
 
 STATE = "SELECT state FROM nodes WHERE id = $1"
 ALERTS = "SELECT count(*) FROM outbox WHERE payload->>'text_id' = 'alert-node-frozen'"
@@ -81,6 +84,60 @@ async def test_a_removal_that_waits_for_its_turn_while_its_node_is_frozen_stays(
     assert world.node.running == set()
 
 
+async def test_the_first_add_of_a_wrong_database_does_not_hide_that_it_is_one(
+    world: World,
+) -> None:
+    """It is quicker than the look, and a mark takes the place of another database's."""
+    for user_id in (1, 2, 3):
+        await world.buy(user_id)
+    await world.settle()
+    before = set(world.node.running)
+    await world.crash()
+    world.node._writer = Writer(str(uuid4()), 500)
+    await world.rows.execute("""
+        UPDATE credentials c SET gen = gen + 1, next_at = now(),
+            desired = CASE s.user_id WHEN 1 THEN 'absent' ELSE 'present' END
+        FROM subscriptions s WHERE s.id = c.subscription_id
+    """)
+    told, look = len(world.puts()), hold_looks(world)
+
+    await world.restart()
+    await world.until(lambda: _told(world, told + 2))
+    look.set()
+    await world.until(lambda: _is(world, "frozen"))
+    await world.looked(f"provisioner/{NODE}", 5)
+
+    assert world.node.running == before
+    assert [call for call in world.changes() if call.kind == "remove"] == []
+
+
+async def test_what_an_operator_accepted_before_the_backup_is_not_accepted_after_it(
+    world: World,
+) -> None:
+    """Somebody was banned since the backup; its first wish for them must not get past that."""
+    for user_id in (1, 2):
+        await world.buy(user_id)
+    await world.settle()
+    (banned,) = await world.rows.fetchrow("SELECT uuid FROM credentials LIMIT 1")
+    await world.crash()
+    world.node.wishes[banned] = Wish(9, present=False)
+    world.node.running.discard(banned)
+    await world.rows.execute("SELECT setval('writer_seq', 1)")
+    await world.rows.execute("UPDATE nodes SET accepted_writer = 'another;3'")
+    await world.rows.execute(
+        "UPDATE credentials SET gen = gen + 1, next_at = now() WHERE uuid = $1", banned
+    )
+    told, look = len(world.puts()), hold_looks(world)
+
+    await world.restart()
+    await world.until(lambda: _told(world, told + 2))
+    look.set()
+    await world.until(lambda: _is(world, "frozen"))
+    await world.looked(f"provisioner/{NODE}", 5)
+
+    assert banned not in world.node.running
+
+
 async def test_a_node_that_was_set_back_is_told_everything_at_the_first_look(world: World) -> None:
     for user_id in (1, 2, 3):
         await world.buy(user_id)
@@ -120,6 +177,10 @@ def hold_looks(world: World) -> asyncio.Event:
 
     world.node.ready = held  # type: ignore[method-assign]  # this one only
     return may
+
+
+async def _told(world: World, adds: int) -> bool:
+    return len(world.puts()) >= adds
 
 
 async def _looked(world: World) -> bool:

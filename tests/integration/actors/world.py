@@ -312,6 +312,7 @@ class World:
     async def restart(self) -> None:
         """The next process, after a crash: it owns the database now."""
         await self.database.take_over(uuid4())
+        self.health.looked = False
         await self.begin()
 
     def _parts(self, source: random.Random) -> dict[str, Any]:
