@@ -456,11 +456,13 @@ class ProvisionerActor(AsyncioActor):
         if permit is None:
             return
         seq = self._mark(seq)
-        verdict = Verdict.NEUTRAL
+        verdict, failure = Verdict.NEUTRAL, None
+        results: Sequence[OperationResult] = ()
         log.info(LegacyEvent.XRAY_CALL_START, node=self.node_id, wishes=len(rows))
         try:
             results = await self._call_many(rows, seq)
-            verdict = Verdict.SUCCESS
+            failed = all(result.status == "failed" for result in results)
+            verdict = Verdict.FAILURE if failed else Verdict.SUCCESS
         except NodeRejected:
             self._one_by_one_until = self.clock.now() + ONE_BY_ONE_S
             await self.phases.hasten(self.node_id, [])
@@ -471,14 +473,16 @@ class ProvisionerActor(AsyncioActor):
             await self.phases.hasten(self.node_id, [])
             return
         except NodeCallError as error:
-            verdict = self._judged(error)
-            for row in rows:
-                await self._failed(row, attempts[row.uuid], error)
-            return
+            verdict, failure = self._judged(error), error
         finally:
             self.health.breaker.ended(permit, verdict, self.clock.now(), of_many=True)
-        for _ in rows:
-            self.health.budget.earn()
+        if failure is not None:  # the breaker knows by now: to put off a thousand takes seconds
+            for row in rows:
+                await self._failed(row, attempts[row.uuid], failure)
+            return
+        for result in results:
+            if result.status != "failed":
+                self.health.budget.earn()
         log.info(LegacyEvent.XRAY_CALL_SUCCESS, node=self.node_id, wishes=len(rows))
         await self._record_many(rows, results, attempts, seq)
 

@@ -13,11 +13,16 @@ from actors.provisioner.health import NodeHealth
 from actors.user.messages import Standing
 from storage.node_phases import NodePhases
 from supervisors.engine.snapshot import find
-from tests.integration.actors.world import OWNERS, World
+from tests.integration.actors.world import OWNERS, Gate, World
 from tests.integration.node_fixtures import eventually
 from tests.integration.shop import BUYER, NODE, pass_time
-from xray_api.client.errors import NodeRejected, NodeUnauthorized, StaleGeneration
-from xray_api.contract import Operation
+from xray_api.client.errors import (
+    NodeRejected,
+    NodeUnauthorized,
+    OutcomeUnknown,
+    StaleGeneration,
+)
+from xray_api.contract import BatchReply, Operation, OperationResult
 
 #: So long that it does not end within a test.
 LONG_S = 3_600.0
@@ -333,6 +338,59 @@ async def test_one_wrong_wish_among_many_is_set_aside_alone(
     aside = await world.rows.fetch("SELECT uuid FROM credentials WHERE quarantined_at IS NOT NULL")
     assert [uuid for (uuid,) in aside] == [wrong]
     assert state(world, world.health) is BreakerState.CLOSED
+
+
+async def test_a_batch_of_which_nothing_was_done_is_a_failure_and_earns_no_repeats(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Xray went away while the node service had the batch in hand."""
+    health, batch = strict(world), world.node.batch
+
+    async def failing(epoch: UUID, operations: list[Operation], **options: object) -> BatchReply:
+        if operations[0].gen == 1:
+            return await batch(epoch, operations, **options)  # type: ignore[arg-type]
+        while health.budget.kept >= 1:
+            health.budget.spend(0.0)
+        results = tuple(
+            OperationResult(uuid=one.uuid, gen=one.gen, status="failed", detail="Xray is away")
+            for one in operations
+        )
+        return BatchReply(epoch=epoch, results=results)
+
+    monkeypatch.setattr(world.node, "batch", failing)
+    await raised(world, 60)
+
+    async def opened() -> bool:
+        return state(world, health) is BreakerState.OPEN
+
+    await world.until(opened)
+    assert health.budget.kept < 1
+
+
+async def test_a_breaker_hears_of_a_failed_batch_before_its_many_rows_are_put_off(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    health, batch = strict(world), world.node.batch
+
+    async def cut(epoch: UUID, operations: list[Operation], **options: object) -> BatchReply:
+        if operations[0].gen == 1:
+            return await batch(epoch, operations, **options)  # type: ignore[arg-type]
+        raise OutcomeUnknown("cut")
+
+    monkeypatch.setattr(world.node, "batch", cut)
+    gate = Gate(world.provisioner(), "postpone")
+    await raised(world, 60)
+    await gate.reached.wait()
+
+    assert state(world, health) is BreakerState.OPEN
+    gate.open()
+
+
+def strict(world: World) -> NodeHealth:
+    """The node is away at its first failure, and for long."""
+    health = NodeHealth.new(lambda: BreakerLimits(failures_in_row=1, open_s=LONG_S), lambda: 0.5)
+    world.health = world.provisioner().health = health  # type: ignore[attr-defined]  # as above
+    return health
 
 
 async def _in(world: World, wanted: set[UUID]) -> bool:
