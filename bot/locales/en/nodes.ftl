@@ -51,7 +51,7 @@ node-check = { $cause ->
    *[other] Ask whoever froze it, and compare before you go on.
 }
 node-safe =
-    Safe meanwhile: nobody is removed from it, buying and renewing go on. Whose time ends there stays in until you decide.
+    Safe meanwhile: nobody is removed from it, buying and renewing go on. Whose time ends there, or who is banned, stays in until you decide.
 
 node-users = { $users ->
     [one] { $users } user

@@ -191,7 +191,7 @@ def test_the_page_of_a_frozen_node_says_all_that_a_woken_person_needs(texts: Tex
         "It has seen changes that our database does not know. So the database was probably "
         "restored from a backup.\n\n"
         "✅ Safe meanwhile: nobody is removed from it, buying and renewing go on. Whose time ends "
-        "there stays in until you decide.\n\n"
+        "there, or who is banned, stays in until you decide.\n\n"
         "🔎 Was the database restored? Payments since the backup are looked for at Stars and "
         "Crypto Pay again by themselves: give that ten minutes, then see /held. Cards and "
         "transfers are not: go through them by hand.\n\n"
