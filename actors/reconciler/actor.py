@@ -68,6 +68,10 @@ SAMPLE = 10
 MOST_REMEMBERED = 100_000
 #: Users that one call removes.
 REMOVED_AT_ONCE = 1_000
+#: Owners are told of a node that is called and could not be compared for so long, seconds.
+UNCOMPARED_ALERT_S = 900.0
+#: Outcomes of a run that came to no comparison.
+UNSEEN = frozenset({"away", "key refused"})
 #: Outcomes that nobody needs a record of.
 UNREMARKABLE = frozenset({"equal", "away", "met"})
 FIRST, LAST = UUID(int=0), UUID(int=2**UUID_BITS - 1)
@@ -116,6 +120,10 @@ class ReconcilerActor(AsyncioActor):
         self.owners = owners
         self.limits = limits
         self.last: ReconcileRun | None = None
+        #: Since when no run came to a comparison, and whether owners know.
+        self._unseen_since: float | None = None
+        self._unseen_told = False
+        self._last_error = ""
         #: Users without a right, and since when they have been seen.
         self._suspects: dict[UUID, float] = {}
 
@@ -180,6 +188,7 @@ class ReconcilerActor(AsyncioActor):
             run = replace(run, outcome=str(why))
         run = replace(run, took_s=self.clock.now() - began)
         self.last = run
+        self._watch(run, began)
         if run.outcome not in UNREMARKABLE or order != Reconcile():
             log.warning(
                 LegacyEvent.RECONCILIATION_COMPLETE,
@@ -193,6 +202,23 @@ class ReconcilerActor(AsyncioActor):
             )
             await self.phases.note(run)
         return run
+
+    def _watch(self, run: ReconcileRun, began: float) -> None:
+        """Tell owners of a node that is called, and all the same cannot be compared.
+
+        Of one that is not called they hear from its provisioner.
+        """
+        if run.outcome not in UNSEEN:
+            self._unseen_since, self._unseen_told = None, False
+            return
+        if self._unseen_since is None:
+            self._unseen_since = began
+        for_s = self.clock.now() - self._unseen_since
+        called = self.health.takes_changes(self.clock.now())
+        if called and for_s >= UNCOMPARED_ALERT_S and not self._unseen_told:
+            self._unseen_told = True
+            details = {"node": self.node_id, "for_s": round(for_s), "error": self._last_error}
+            self.tell_observer(EventKind.NODE_UNCOMPARED, details=details)
 
     async def _compared(self, order: Reconcile, run: ReconcileRun) -> ReconcileRun:
         basis = await self.phases.basis(self.node_id)
@@ -469,8 +495,9 @@ class ReconcilerActor(AsyncioActor):
             raise _NotNow("key refused") from None
         except NodeCallError as error:
             verdict = verdict_of(error)
+            self._last_error = type(error).__name__
             log.warning(
-                LegacyEvent.RECONCILIATION_FAILURE, node=self.node_id, error=type(error).__name__
+                LegacyEvent.RECONCILIATION_FAILURE, node=self.node_id, error=self._last_error
             )
             raise _NotNow("away") from None
         finally:

@@ -35,6 +35,7 @@ class EventKind(StrEnum):
     NODE_CERTIFICATE = "node_certificate"
     NODE_ANSWERS_WRONG = "node_answers_wrong"
     NODE_FROZEN = "node_frozen"
+    NODE_UNCOMPARED = "node_uncompared"
     NODE_EMPTY = "node_empty"
     NODE_NOWHERE = "node_nowhere"
     EXPIRY_HELD = "expiry_held"

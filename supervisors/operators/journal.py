@@ -55,6 +55,7 @@ ALERTS: Mapping[EventKind, tuple[str, tuple[str, ...]]] = {
     EventKind.NODE_CERTIFICATE: ("alert-node-certificate", ("node",)),
     EventKind.EXPIRY_HELD: ("alert-expiry-held", ("why",)),
     EventKind.NODE_ANSWERS_WRONG: ("alert-node-answers-wrong", ("node",)),
+    EventKind.NODE_UNCOMPARED: ("alert-node-uncompared", ("node", "for_s", "error")),
     EventKind.NODE_EMPTY: ("alert-node-empty", ("node",)),
     EventKind.NODE_NOWHERE: ("alert-node-nowhere", ("node",)),
 }

@@ -124,15 +124,13 @@ class NodeOperations:
         basis = await self.phases.basis(node_id)
         if basis is None or basis.node.state is not NodeState.FROZEN:
             raise OperationRefused(f"{node_id} is not frozen; see: tollgate nodes")
+        # Counted before it is accepted: a refusal leaves the sign for whoever looks next.
+        _refuse_more(node_id, await self._compare(node_id, Reconcile(dry_run=True)), removals)
         await self._accept(node_id, who, adopt=False)
         details = {"removals": removals}
         await self.records.note_action(who, "node_confirm", node_id, redacted(reason), details)
         run = await self._compare(node_id, Reconcile(allow_removals=removals))
-        if run.orphans > removals:
-            raise OperationRefused(
-                f"{node_id} has {run.orphans} users without a right, more than {removals}: nobody "
-                f"was removed. See: tollgate reconcile --dry-run --node {node_id}"
-            )
+        _refuse_more(node_id, run, removals)
         if run.outcome in {"away", "key refused", "gone", "frozen"}:
             raise OperationRefused(f"{node_id}: {run.outcome}. {run.why}")
         await self._unfreeze(node_id, who, reason)
@@ -252,6 +250,14 @@ class NodeOperations:
             missing=last.missing if last else 0,
             capacity=self.capacities.get(node.id),
             moving=node.users if node.state in LEAVING else 0,
+        )
+
+
+def _refuse_more(node_id: str, run: ReconcileRun, removals: int) -> None:
+    if run.orphans > removals:
+        raise OperationRefused(
+            f"{node_id} has {run.orphans} users without a right, more than {removals}: nobody "
+            f"was removed. See: tollgate reconcile --dry-run --node {node_id}"
         )
 
 

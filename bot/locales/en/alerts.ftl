@@ -33,6 +33,10 @@ alert-node-frozen =
     🔎 { node-check }
 
     What ends it, and all that is known: <code>/nodes { $node }</code>
+alert-node-uncompared =
+    ⚠️ Node { $node } takes changes, but could not be compared with the database for { $for_s } s ({ $error }).
+
+    Buying and renewing go on. Users who are on it without a right, or are missing there, are not noticed meanwhile. See what it answers: <code>/reconcile { $node }</code>
 alert-node-empty =
     📦 Nobody is left on node { $node }: all have a key on another one.
 

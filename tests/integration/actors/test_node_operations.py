@@ -110,6 +110,8 @@ async def test_users_above_the_guard_go_when_their_number_is_confirmed(
 
     with pytest.raises(OperationRefused, match=f"more than {GUARD}: nobody was removed"):
         await nodes.confirm(NODE, GUARD, WHO, "")
+    accepted = await world.rows.fetchval("SELECT accepted_writer FROM nodes")
+    assert accepted is None, "what was refused was not accepted either"
     run = await nodes.confirm(NODE, GUARD + 1, WHO, "checked the list")
 
     assert run.removed == GUARD + 1

@@ -1,15 +1,17 @@
 """Node and database agree in the end, and nothing destructive happens by mistake."""
 
 from collections.abc import AsyncIterator, Sequence
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 
 from actors.provisioner.breaker import Hold
 from actors.reconciler import actor as reconciler
-from actors.reconciler.actor import RECONCILER
+from actors.reconciler.actor import RECONCILER, UNCOMPARED_ALERT_S
 from actors.reconciler.decisions import SEEN_TWICE_S
 from actors.reconciler.messages import AcceptNode, NodeAccepted
+from actors.runtime.events import EventKind
 from actors.user.messages import Standing
 from storage.database import Database
 from storage.links import LinkCipher
@@ -17,7 +19,9 @@ from tests.integration.actors.world import OWNERS, World, running
 from tests.integration.database_fixtures import Rows
 from tests.integration.node_fixtures import eventually
 from tests.integration.shop import NODE
+from xray_api.client.errors import NodeProtocolError
 from xray_api.client.fake import Wish
+from xray_api.contract import DigestReply
 
 #: So many must go before a person is asked.
 GUARD = 20
@@ -348,6 +352,29 @@ async def test_a_node_that_is_left_alone_is_not_compared(world: World) -> None:
 
     assert (await world.reconcile()).outcome == "away"
     assert len(world.node.calls) == calls
+
+
+async def test_owners_hear_of_a_node_that_is_called_and_cannot_be_compared(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await served(world)
+    heard: list[tuple[EventKind, Any]] = []
+    actor = world.actor(f"{RECONCILER}/{NODE}")
+    monkeypatch.setattr(actor, "tell_observer", lambda kind, **of: heard.append((kind, of)))
+
+    async def garbage(**_: Any) -> DigestReply:
+        raise NodeProtocolError("not JSON")
+
+    monkeypatch.setattr(world.node, "digest", garbage)
+    assert (await world.reconcile()).outcome == "away"
+    assert heard == [], "once may be an accident"
+    world.clock.ahead_s += UNCOMPARED_ALERT_S
+    await world.reconcile()
+    await world.reconcile()
+
+    ((kind, of),) = heard
+    assert kind is EventKind.NODE_UNCOMPARED
+    assert (of["details"]["node"], of["details"]["error"]) == (NODE, "NodeProtocolError")
 
 
 # What an operator can do.

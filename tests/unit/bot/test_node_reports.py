@@ -389,7 +389,7 @@ def test_the_alert_of_a_frozen_node_says_enough_by_itself(texts: Texts, language
 
 @pytest.mark.parametrize("text_id", sorted(OF_NODES))
 def test_an_alert_about_a_node_leads_to_its_page(text_id: str) -> None:
-    told = {"node": "de-1", "away_s": 60, "reason": "x"}
+    told = {"node": "de-1", "away_s": 60, "reason": "x", "for_s": 900, "error": "x"}
     assert button_of(alert(notice(text_id, **told))).callback == NodeShown(node="de-1", anew=True)
     for made_up in ("", "De", "a:b", "a" * 33, None):
         assert not alert(notice(text_id, **(told | {"node": made_up}))).keyboard
