@@ -56,11 +56,15 @@ from storage.rows import (
     UserRow,
 )
 
-#: A raised generation that waits for its confirmation leaves the link what it was.
+#: A raised generation that waits for its confirmation leaves the link what it was. A move is news
+#: when the link works for the first time, and to whoever had one before.
 LINK = """
-SELECT link_enc, origin = 'move' AS moved FROM credentials
-WHERE subscription_id = $1 AND desired = 'present' AND link_enc IS NOT NULL
-ORDER BY first_applied_at DESC LIMIT 1
+SELECT c.link_enc, c.origin = 'move' AND c.applied_at = c.first_applied_at AND EXISTS (
+    SELECT FROM credentials old
+    WHERE old.uuid = c.replaces AND old.first_applied_at IS NOT NULL) AS moved
+FROM credentials c
+WHERE c.subscription_id = $1 AND c.desired = 'present' AND c.link_enc IS NOT NULL
+ORDER BY c.first_applied_at DESC LIMIT 1
 """
 
 

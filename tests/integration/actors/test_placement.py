@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import structlog
 
+from actors.expiry.actor import EXPIRY
+from actors.notifier.ports import LinkReady
 from actors.placement.actor import PLACEMENT, PlacementActor
 from actors.placement.board import PlaceBoard
 from actors.provisioner.actor import ProvisionerActor
@@ -38,7 +40,7 @@ from tests.integration.actors.world import (
 )
 from tests.integration.database_fixtures import Rows
 from tests.integration.node_fixtures import eventually
-from tests.integration.shop import NODE
+from tests.integration.shop import MONTH_S, NODE, pass_time
 from tests.invariants import assert_invariants
 from tests.patience import patient_health
 from xray_api.client.fake import FakeNodeClient
@@ -207,6 +209,55 @@ async def test_who_is_on_a_drained_node_gets_a_new_link_and_loses_no_moment(
     assert expires == await world.rows.fetch(
         "SELECT user_id, expires_at FROM subscriptions ORDER BY 1"
     )
+
+
+def told_of_moves(world: TwoNodes, user_id: int) -> list[bool]:
+    """Of each link that a person got, whether it was told as one that takes another's place."""
+    return [
+        notice.moved
+        for notice in world.courier.carried
+        if isinstance(notice, LinkReady) and notice.chat_id == user_id
+    ]
+
+
+async def test_who_lapses_after_a_move_is_not_told_that_the_same_link_is_a_new_one(
+    world: TwoNodes,
+) -> None:
+    await on_the_first(world, 1)
+    await world.operations().drain(NODE, WHO, "")
+    await world.moved(1)
+    await pass_time(world.rows, MONTH_S + 60)
+
+    async def over() -> bool:
+        world.directory.find(EXPIRY).wake()
+        return not world.other.running
+
+    await world.until(over)
+    await world.buy(1)
+    await world.until(world._settled)
+
+    links = world.courier.links(1)
+    assert len(links) == 3
+    assert links[1] == links[2]
+    assert told_of_moves(world, 1) == [False, True, False]
+
+
+async def test_who_had_no_link_yet_is_not_told_of_a_move(world: TwoNodes) -> None:
+    world.node.hold_calls()
+    world.capacities[OTHER] = 0
+    await world.looked_around()
+    await world.buy(1)
+    world.capacities[OTHER] = None
+
+    await world.operations().drain(NODE, WHO, "")
+
+    async def here() -> bool:
+        return len(world.courier.links(1)) == 1
+
+    await world.until(here)
+    world.node.release_calls()
+    await world.until(world._settled)
+    assert told_of_moves(world, 1) == [False]
 
 
 async def test_nobody_new_comes_to_a_drained_node_until_it_is_active_again(
