@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from bot.gateways.payload import InvoiceClaim
 from bot.gateways.telegram_invoice import provider_of
-from config.plans import Plans
+from config.plans import Plan, Plans
 from storage.rows import PurchaseRow, PurchaseStatus, QuoteRow, SubscriptionStatus, UserStatus
 
 PAYABLE = frozenset({PurchaseStatus.CREATED, PurchaseStatus.AWAITING_PAYMENT})
@@ -31,10 +31,11 @@ class Refusal(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodesNow:
-    """Ids of the nodes that serve whoever is there, and of those that newcomers are sold."""
+    """Ids of the nodes that serve whoever is there, that newcomers are sold, and that take back."""
 
     serving: frozenset[str]
     selling: frozenset[str]
+    returning: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +105,7 @@ def _refusal(quote: QuoteRow, offer: Offer, plans: Plans, nodes: NodesNow) -> Re
         return Refusal.PRICE_CHANGED
     if not _still_sold(order, plans, nodes.serving):
         return Refusal.PRICE_CHANGED
-    return Refusal.PAUSED if _paused(quote, plans, nodes.selling) else None
+    return Refusal.PAUSED if _paused(quote, plans, nodes) else None
 
 
 def _closed(order: PurchaseRow, ways: Mapping[str, str]) -> Refusal | None:
@@ -117,16 +118,26 @@ def _shut_out(quote: QuoteRow) -> bool:
     return suspended or quote.user_status is not UserStatus.ACTIVE
 
 
-def _paused(quote: QuoteRow, plans: Plans, selling: frozenset[str]) -> bool:
-    """Whether what a newcomer pays for would be long in coming. Who has access may extend it."""
+def _paused(quote: QuoteRow, plans: Plans, nodes: NodesNow) -> bool:
+    """Whether what a newcomer pays for would be long in coming. Who has access may extend it.
+
+    Who comes back needs no room: their key was never given to somebody else.
+    """
     if quote.subscription_status in AT_HOME:
         return False
-    plan = plans.get(quote.purchase.plan_id)
-    return not (selling & set(plan.nodes) if plan and plan.nodes else selling)
+    lapsed = quote.subscription_status is SubscriptionStatus.EXPIRED
+    if lapsed and quote.purchase.node_id in nodes.returning:
+        return False
+    return not _of_plan(plans.get(quote.purchase.plan_id), nodes.selling)
 
 
 def _still_sold(order: PurchaseRow, plans: Plans, serving: frozenset[str]) -> bool:
+    """By the nodes of today: what is paid is credited there if the order's own is gone by then."""
     plan = plans.get(order.plan_id)
-    if plan is None or order.node_id not in serving:
+    if plan is None or not _of_plan(plan, serving):
         return False
     return plan.price_in(order.currency) == order.price
+
+
+def _of_plan(plan: Plan | None, nodes: frozenset[str]) -> frozenset[str]:
+    return nodes & set(plan.nodes) if plan and plan.nodes else nodes

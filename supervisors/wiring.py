@@ -330,6 +330,7 @@ def _nodes_now(node_ids: Sequence[str], board: PlaceBoard) -> NodesNow:
     return NodesNow(
         serving=frozenset(n for n in node_ids if places[n].serves),
         selling=frozenset(n for n in node_ids if places[n].takes and places[n].sells),
+        returning=frozenset(n for n in node_ids if places[n].welcomes and places[n].sells),
     )
 
 

@@ -53,7 +53,8 @@ from storage.rows import (
     UserStatus,
 )
 
-NODES_NOW = NodesNow(serving=frozenset({"node-1"}), selling=frozenset({"node-1"}))
+HERE = frozenset({"node-1"})
+NODES_NOW = NodesNow(serving=HERE, selling=HERE, returning=HERE)
 TOKEN = "123456:canary-of-a-token"
 NOW = datetime(2026, 12, 24, 15, 4, tzinfo=UTC)
 BUYER = 77
