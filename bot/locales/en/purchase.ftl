@@ -28,7 +28,7 @@ checkout-closed = This invoice has expired. Nothing was charged; please open a n
 checkout-price-changed = This offer has changed. Nothing was charged; please look at today's prices: /buy
 checkout-way-closed = This way to pay is closed just now. Nothing was charged; please choose another one: /buy
 checkout-under-way = A payment of this invoice is on its way already. Nothing was charged twice.
-checkout-paused = The server is not answering, so we sell nothing new just now. Nothing was charged; please try again a little later.
+checkout-paused = Our servers are full, or one is being mended, so we sell nothing new just now. Nothing was charged; please try again a little later.
 checkout-try-again = We could not check your order just now. Nothing was charged; please try again in a minute.
 
 # The live message of an order
