@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from actors.user.decisions.catalogue import Catalogue, Fresh, first_of
+from actors.user.decisions.catalogue import Catalogue, Fresh
 from actors.user.decisions.keys import choose_node, leave, let_in, may_be_sold, move, shut_out
 from actors.user.decisions.money import run_away
 from actors.user.decisions.paid_time import (
@@ -165,7 +165,7 @@ def decide_grant(
     if plan is None or not allowed:
         return PlanNotSold()
     # An owner's word fills a node beyond its capacity.
-    node_id = choose_node(record, plan, catalogue) or allowed[0]
+    node_id = choose_node(record, plan, catalogue) or catalogue.some_of(plan)
     period_s, user_id = message.period_s or plan.period_s, record.user.tg_id
     # Before anything is reckoned: an end that no calendar holds is an error, not an answer.
     too_much = _gift_bound(period_s, catalogue.plans.limits, given_today_s)
@@ -265,13 +265,13 @@ def decide_reissue(
     if waiting is None and _reissued_today(record) >= REISSUES_A_DAY:
         return ReissueTooOften(per_day=REISSUES_A_DAY)
     plan = catalogue.plans.get(subscription.plan_id)
-    node_id = choose_node(record, plan, catalogue) or first_of(catalogue.serving)
+    node_id = choose_node(record, plan, catalogue) or catalogue.some_of(plan)
     wishes: tuple[Wish, ...] = ()
     if message.leaked:
         wishes = tuple(RemovedCredential(uuid=c.uuid, node_id=c.node_id) for c in current)
     if waiting is not None and stuck:  # a mended node may take it; nobody else asks again
         wishes = (*wishes, RaisedCredential(uuid=waiting.uuid, node_id=waiting.node_id))
-    if waiting is None and node_id is not None:
+    if waiting is None:
         replaces = current[0].uuid if current else None
         new = NewCredential(
             uuid=fresh.uuid,
@@ -319,8 +319,8 @@ def _standing_steps(
     after, reason = resumed(before), "access restored"
     entry = step(after, 0, ("restore", act.operation_id), act.reason or reason, act.actor)
     plan = catalogue.plans.get(before.plan_id)
-    node_id = choose_node(record, plan, catalogue) or first_of(catalogue.serving)
-    if after.status is not SubscriptionStatus.ACTIVATING or node_id is None:
+    node_id = choose_node(record, plan, catalogue) or catalogue.some_of(plan)
+    if after.status is not SubscriptionStatus.ACTIVATING:
         return (entry,), ()
     return (entry,), let_in(record, node_id, catalogue, fresh.uuid)
 

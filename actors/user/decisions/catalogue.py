@@ -85,6 +85,10 @@ class Catalogue:
             return self.serving
         return tuple(node for node in self.serving if node in plan.nodes)
 
+    def some_of(self, plan: Plan | None) -> str:
+        """A node of a plan, whatever speaks against it: from there people can be moved."""
+        return (self.nodes_of(plan) or self.serving or self.nodes)[0]
+
     def best_of(self, nodes: Iterable[str]) -> str | None:
         """Where somebody new goes: to a node with room, best one that answers, the emptiest."""
         taking = (node_id for node_id in nodes if self.place(node_id).takes)

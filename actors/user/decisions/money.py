@@ -229,10 +229,9 @@ def _wishes(
     if moved or after.status is SubscriptionStatus.ACTIVE:
         return moved
     # An order may be older than the settings, and than how the nodes stand.
-    allowed = catalogue.nodes_of(plan) or catalogue.serving or catalogue.nodes
     node_id, place = purchase.node_id, catalogue.place(purchase.node_id)
-    if node_id not in allowed or not (place.welcomes and place.answers):
-        node_id = choose_node(record, plan, catalogue) or allowed[0]
+    if node_id not in catalogue.nodes_of(plan) or not (place.welcomes and place.answers):
+        node_id = choose_node(record, plan, catalogue) or catalogue.some_of(plan)
     return let_in(record, node_id, catalogue, fresh.uuid)
 
 

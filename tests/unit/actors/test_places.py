@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from actors.user.decisions.access import decide_move, decide_trial
+from actors.user.decisions.access import decide_move, decide_reissue, decide_standing, decide_trial
 from actors.user.decisions.catalogue import Catalogue, Place
 from actors.user.decisions.keys import choose_node
 from actors.user.decisions.orders import OpenDecision, OpenNew, decide_open
@@ -12,15 +12,19 @@ from actors.user.messages import (
     NothingToMove,
     NowhereToGo,
     OpenPurchase,
+    Reissue,
     SalesPaused,
+    Standing,
 )
 from config.plans import Plan, Plans, Trial
 from storage.rows import (
     AccessChange,
+    ActDraft,
     Desired,
     NewCredential,
     NodeState,
     Origin,
+    RaisedCredential,
     RemovedCredential,
     SubscriptionStatus,
     UserRecord,
@@ -222,3 +226,37 @@ def test_who_is_elsewhere_or_was_shut_out_is_not_moved() -> None:
     assert decide_move(served("node-2"), offers, IDS) == NothingToMove()
     assert decide_move(served("node-1", desired=Desired.ABSENT), offers, IDS) == NothingToMove()
     assert decide_move(record(), offers, IDS) == NothingToMove()
+
+
+@pytest.mark.parametrize("leaked", [False, True])
+def test_a_new_link_is_made_where_the_only_node_was_lost_so_that_somebody_is_left_to_move(
+    leaked: bool,
+) -> None:
+    gone = Place(state=NodeState.LOST)
+    offers = shop(node_1=gone, node_2=gone, node_3=gone)
+
+    change = decide_reissue(
+        served("node-1"), Reissue(operation_id="new", leaked=leaked), offers, IDS
+    )
+
+    assert isinstance(change, AccessChange)
+    assert [wish.node_id for wish in change.wishes if isinstance(wish, NewCredential)] == ["node-1"]
+
+
+def test_who_is_let_back_while_every_node_is_lost_waits_with_a_key() -> None:
+    gone = Place(state=NodeState.LOST)
+    rows = record(
+        user=user(),
+        subscription=subscription(SubscriptionStatus.SUSPENDED, pending_s=60),
+        credentials=(credential(uuid=FIRST, node_id="node-1", desired=Desired.ABSENT),),
+    )
+    act = ActDraft(
+        operation_id="back", actor="me", action="restore", target="1", reason="", details={}
+    )
+
+    change = decide_standing(
+        rows, Standing.RESTORED, act, shop(node_1=gone, node_2=gone, node_3=gone), IDS
+    )
+
+    assert isinstance(change, AccessChange)
+    assert change.wishes == (RaisedCredential(uuid=FIRST, node_id="node-1"),)
