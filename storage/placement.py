@@ -7,15 +7,16 @@ PLACES = "SELECT id, state FROM nodes"
 USERS = """
 SELECT node_id, count(*) AS users FROM credentials WHERE desired = 'present' GROUP BY node_id
 """
-#: Who is let in by a node that goes, and has no key of another one on its way.
+#: Who is let in by a node that goes, or was put there as it was removed, and has no key of another
+#: one on its way.
 LEAVING = """
 SELECT s.user_id, c.node_id FROM credentials c
     JOIN nodes n ON n.id = c.node_id
     JOIN subscriptions s ON s.id = c.subscription_id
-WHERE n.state IN ('draining', 'lost') AND c.desired = 'present' AND NOT EXISTS (
+WHERE n.state IN ('draining', 'lost', 'removed') AND c.desired = 'present' AND NOT EXISTS (
     SELECT FROM credentials r JOIN nodes m ON m.id = r.node_id
     WHERE r.subscription_id = c.subscription_id AND r.replaces = c.uuid
-        AND r.desired = 'present' AND NOT m.state IN ('draining', 'lost'))
+        AND r.desired = 'present' AND NOT m.state IN ('draining', 'lost', 'removed'))
 LIMIT $1
 """
 

@@ -22,7 +22,7 @@ from storage.node_phases import ReconcilePhases
 from storage.operations import OperatorRecords
 from storage.rows import NodeOverview, NodeState, ReconcileRun
 
-LEAVING = frozenset({NodeState.DRAINING, NodeState.LOST})
+LEAVING = frozenset({NodeState.DRAINING, NodeState.LOST, NodeState.REMOVED})
 ORDERS: Mapping[str, Hold] = {"isolate": Hold.ISOLATED, "close": Hold.CLOSED}
 
 

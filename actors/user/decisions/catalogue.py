@@ -43,7 +43,7 @@ class Place:
     @property
     def leaving(self) -> bool:
         """Whether who is there has to go elsewhere."""
-        return self.state in {NodeState.DRAINING, NodeState.LOST}
+        return self.state in {NodeState.DRAINING, NodeState.LOST, NodeState.REMOVED}
 
     @property
     def takes(self) -> bool:

@@ -369,6 +369,20 @@ async def test_a_node_is_removed_only_when_nobody_is_left_there(world: TwoNodes)
         await operations.remove(NODE, WHO, "")
 
 
+async def test_who_was_put_on_a_node_at_the_moment_of_its_removal_is_moved(
+    world: TwoNodes,
+) -> None:
+    """Nothing is added to a removed node: they would have paid for nothing, for ever."""
+    await on_the_first(world, 1)
+    await world.rows.execute("UPDATE nodes SET state = 'removed' WHERE id = $1", NODE)
+
+    await world.looked_around()
+
+    await world.moved(1)
+    await world.check()
+    assert await world.where(1) == [(NODE, "absent"), (OTHER, "present")]
+
+
 async def test_a_drained_node_that_was_frozen_meanwhile_is_drained_on(world: TwoNodes) -> None:
     phases = ReconcilePhases(world.database)
     await world.operations().drain(NODE, WHO, "")
