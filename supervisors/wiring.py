@@ -221,7 +221,9 @@ async def wire(settings: Settings) -> AsyncIterator[Backend]:
                 )
                 for node in settings.nodes
             },
-            user=lambda user_id: UserActor(user_id, users, catalogue, directory, places.places),
+            user=lambda user_id: UserActor(
+                user_id, users, catalogue, directory, places.places, places.placing
+            ),
             inbox=door.inbox_worker,
             intake=door.intake,
             placement=lambda: PlacementActor(places, placement, directory),

@@ -86,6 +86,7 @@ class PlacementActor(AsyncioActor):
 
     async def _count(self) -> None:
         began = steady_now()
+        self.board.count_begins()
         self.board.note_users(await self.phases.users())
         self._count_at = self.clock.now() + (steady_now() - began) / COUNT_SHARE
 

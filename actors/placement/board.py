@@ -4,7 +4,9 @@ What operators made of a node and how many are there is read now and then; wheth
 known in the same process.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from actors.provisioner.health import NodeHealth
 from actors.user.decisions.catalogue import Place
@@ -35,19 +37,38 @@ class PlaceBoard:
         self._now = now
         self._states: dict[str, NodeState] = dict.fromkeys(capacities, NodeState.ACTIVE)
         self._users: dict[str, int] = {}
+        #: Put there since the last count began, since the one that goes on, and at this moment.
+        self._since: Counter[str] = Counter()
+        self._missed: Counter[str] = Counter()
+        self._under_way: Counter[str] = Counter()
         self._silent_since: dict[str, float] = {}
 
     def note_states(self, rows: Sequence[PlaceRow]) -> None:
         """What operators made of the nodes."""
         self._states = {row.node_id: row.state for row in rows}
 
+    def count_begins(self) -> None:
+        """What is written from now on the count may miss, and what is being written already."""
+        self._missed = Counter(self._under_way)
+
     def note_users(self, users: Mapping[str, int]) -> None:
-        """How many should be let in on each node."""
+        """How many should be let in on each node, by the count that began last."""
         self._users = dict(users)
+        self._since, self._missed = self._missed, Counter()
+
+    @contextmanager
+    def placing(self, node_ids: Collection[str]) -> Iterator[None]:
+        """One more each is put there while this lasts: others find the room taken at once."""
+        for counted in (self._since, self._missed, self._under_way):
+            counted.update(node_ids)
+        try:
+            yield
+        finally:
+            self._under_way.subtract(node_ids)
 
     def users(self, node_id: str) -> int:
-        """How many should be let in there, when it was counted last."""
-        return self._users.get(node_id, 0)
+        """How many should be let in there: when it was counted last, and put there since."""
+        return self._users.get(node_id, 0) + self._since[node_id]
 
     def places(self) -> Mapping[str, Place]:
         """How each node stands now."""

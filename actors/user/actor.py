@@ -5,6 +5,7 @@ State is read from PostgreSQL for each command, with its clock, and never carrie
 
 import uuid
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -112,6 +113,7 @@ from storage.rows import (
     Credit,
     Disposition,
     Hold,
+    NewCredential,
     PaymentDraft,
     PaymentRow,
     PurchaseStatus,
@@ -143,14 +145,25 @@ class UserActor(AsyncioActor):
         catalogue: Catalogue,
         directory: Directory,
         places: Callable[[], Mapping[str, Place]] = dict,
+        placing: Callable[[list[str]], AbstractContextManager[object]] = nullcontext,
     ) -> None:
-        """Take what it works with; `places` says how the nodes stand at a moment."""
+        """Take what it works with.
+
+        Args:
+            user_id: whose it is.
+            phases: what is read and written.
+            catalogue: what the shop offers.
+            directory: where the others are.
+            places: how the nodes stand at a moment.
+            placing: is told on which nodes one more is put while that is written.
+        """
         super().__init__()
         self.user_id = user_id
         self.phases = phases
         self.offers = catalogue
         self.directory = directory
         self.places = places
+        self.placing = placing
 
     @property
     def catalogue(self) -> Catalogue:
@@ -285,7 +298,8 @@ class UserActor(AsyncioActor):
         """Committed before the node hears of it: a crash below costs time, not money."""
         match decision:
             case Credit():
-                await self.phases.record_credit(decision)
+                with self._placing(decision.change):
+                    await self.phases.record_credit(decision)
                 self._log_credit(decision)
                 self._wake(decision.change)
             case Hold():
@@ -514,12 +528,17 @@ class UserActor(AsyncioActor):
         async def record_it(decision: Decided) -> None:
             nonlocal recorded
             if isinstance(decision, AccessChange):
-                recorded = await self.phases.record_change(decision)
+                with self._placing(decision):
+                    recorded = await self.phases.record_change(decision)
                 if recorded:
                     self._wake(decision)
 
         decision = await self._decided(decide, record_it)
         return decision if recorded else DoneBefore()
+
+    def _placing(self, change: AccessChange) -> AbstractContextManager[object]:
+        """From the same step as the decision on: others decide while this one is written."""
+        return self.placing([w.node_id for w in change.wishes if isinstance(w, NewCredential)])
 
     def _fresh(self) -> Fresh:
         return Fresh(uuid=uuid.uuid4(), subscription=uuid.uuid4())

@@ -84,6 +84,7 @@ class TwoNodes(World):
                 catalogue,
                 self.directory,
                 board.places,
+                board.placing,
             ),
         }
 
@@ -327,6 +328,24 @@ async def test_nobody_is_moved_where_no_other_node_can_take_them(world: TwoNodes
         await world.looked_around()
     await world.moved(1)
     await world.check()
+
+
+async def test_no_more_are_moved_at_once_than_there_is_room_for(world: TwoNodes) -> None:
+    await on_the_first(world, 12)
+    world.capacities[OTHER] = 5
+    await world.looked_around()
+
+    await world.operations().drain(NODE, WHO, "")
+
+    async def full() -> bool:
+        stuck = world.actor(PLACEMENT).describe()["nowhere_to_go"] == [NODE]
+        return stuck and len(world.other.running) >= 5
+
+    await world.until(full)
+    await world.looked_around()
+    await world.until(world._settled)
+    assert len(world.other.running) == 5
+    assert len(world.node.running) == 7, "the rest keep what they have"
 
 
 async def test_a_full_node_is_sold_to_nobody_new_and_who_is_there_extends(
