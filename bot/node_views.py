@@ -47,8 +47,12 @@ class NodeView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExpiryView:
-    """What was ended since the start; `held` says why nothing ends, and is empty if it does."""
+    """What was ended since the start; `held` says why nothing ends, and is empty if it does.
+
+    `off` are the policies that an operator has switched off.
+    """
 
     ended: int
     reminded: int
     held: str
+    off: tuple[str, ...] = ()

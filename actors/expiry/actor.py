@@ -110,7 +110,14 @@ class ExpiryActor(AsyncioActor):
     async def on_show_expiry(self, message: ShowExpiry) -> ExpiryShown:
         """For operators."""
         del message
-        return ExpiryShown(ended=self.ended, reminded=self.reminded, held=self.held)
+        limits = self.limits()
+        switches = {"expiry.enabled": limits.enabled, "expiry.reminders": limits.reminders}
+        return ExpiryShown(
+            ended=self.ended,
+            reminded=self.reminded,
+            held=self.held,
+            off=tuple(name for name, on in switches.items() if not on),
+        )
 
     async def _holds(self) -> bool:
         """Whether nothing may end, because a clock may have jumped."""

@@ -19,8 +19,12 @@ class ShowExpiry(Request["ExpiryShown"]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExpiryShown:
-    """So many were ended since the start; `held` says why nothing ends, and is empty if it does."""
+    """So many were ended since the start; `held` says why nothing ends, and is empty if it does.
+
+    `off` are the switches of this actor that an operator has off.
+    """
 
     ended: int
     reminded: int
     held: str
+    off: tuple[str, ...] = ()

@@ -13,10 +13,14 @@ CONFIRMED = Reply(text_id="expiry-confirmed")
 
 
 def expiry(view: ExpiryView) -> Reply:
-    """What was done since the start, or what is in the way."""
+    """What was done since the start, what is in the way, or what is switched off."""
     if view.held:
         return Reply(text_id="expiry-held", values={"why": one_line(view.held, LONGEST_REASON)})
-    return Reply(text_id="expiry-goes-on", values={"ended": view.ended, "reminded": view.reminded})
+    done = {"ended": view.ended, "reminded": view.reminded}
+    if "expiry.enabled" in view.off:
+        return Reply(text_id="expiry-off", values=done)
+    text_id = "expiry-silent" if "expiry.reminders" in view.off else "expiry-goes-on"
+    return Reply(text_id=text_id, values=done)
 
 
 def question(view: ExpiryView, reason: str) -> Reply:

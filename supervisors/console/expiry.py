@@ -7,6 +7,9 @@ from supervisors.console.answers import parsed
 from supervisors.console.commands import DefaultCommand, Json, Reason, ask, show
 from supervisors.console.words import clean
 
+#: What does not happen while a switch is off.
+OFF = {"expiry.enabled": "nobody's access ends", "expiry.reminders": "nobody is reminded"}
+
 expiry_app = typer.Typer(
     cls=DefaultCommand, help="The end of access: look, confirm that it is so late. Alone: show."
 )
@@ -34,6 +37,10 @@ def expiry_confirm(context: typer.Context, reason: Reason = "", as_json: Json = 
 def expiry_lines(view: ExpiryView) -> list[str]:
     """What was done since the start, and what is in the way."""
     lines = [f"ended {view.ended}, reminded {view.reminded} since the start"]
+    lines += [
+        f"switched off: {OFF.get(name, '')}; on again: tollgate policy set {clean(name)} on"
+        for name in view.off
+    ]
     if view.held:
         lines.append(f"held: {clean(view.held)}")
         lines.append("look at the clocks; if it is that late: tollgate expiry confirm")

@@ -254,7 +254,9 @@ class LiveOperations:
     async def expiry(self) -> ExpiryView:
         """See `Operations`."""
         shown = await self.directory.find(EXPIRY).ask(ShowExpiry())
-        return ExpiryView(ended=shown.ended, reminded=shown.reminded, held=shown.held)
+        return ExpiryView(
+            ended=shown.ended, reminded=shown.reminded, held=shown.held, off=shown.off
+        )
 
     async def trust_clocks(self, who: str, reason: str) -> None:
         """It is as late as the database's clock says: access ends again.
@@ -264,7 +266,7 @@ class LiveOperations:
         """
         await self._note(who, "expiry_confirm", EXPIRY, reason)
         if not await self.directory.find(EXPIRY).ask(TrustClocks(who=who)):
-            raise OperationRefused("nothing is held: access ends as it should")
+            raise OperationRefused("nothing is held; see: tollgate expiry")
 
     async def dead_letters(self, limit: int) -> list[DeadLetterRow]:
         """See `Operations`."""

@@ -218,6 +218,14 @@ breaker-usage =
 # The end of access
 
 expiry-goes-on = 🕰 Access ends as it should. Since the start: ended { $ended }, reminded { $reminded }.
+expiry-off =
+    🕰 The end of access is switched off: nobody loses access, also whose time is over. Since the start: ended { $ended }, reminded { $reminded }.
+
+    On again: <code>/policy set expiry.enabled on</code>
+expiry-silent =
+    🕰 Access ends as it should, and reminders are switched off. Since the start: ended { $ended }, reminded { $reminded }.
+
+    On again: <code>/policy set expiry.reminders on</code>
 expiry-held =
     🕰 Nobody's access ends for now:
     <i>{ $why }</i>

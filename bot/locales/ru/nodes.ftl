@@ -218,6 +218,14 @@ breaker-usage =
 # Конец доступа
 
 expiry-goes-on = 🕰 Доступ заканчивается как должен. С запуска: закончено { $ended }, напоминаний { $reminded }.
+expiry-off =
+    🕰 Окончание доступа выключено: доступ не теряет никто, даже у кого время вышло. С запуска: закончено { $ended }, напоминаний { $reminded }.
+
+    Включить: <code>/policy set expiry.enabled on</code>
+expiry-silent =
+    🕰 Доступ заканчивается как должен, напоминания выключены. С запуска: закончено { $ended }, напоминаний { $reminded }.
+
+    Включить: <code>/policy set expiry.reminders on</code>
 expiry-held =
     🕰 Ничей доступ сейчас не заканчивается:
     <i>{ $why }</i>

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from actors.expiry.actor import EXPIRY
+from actors.expiry.messages import ShowExpiry
 from actors.reconciler.actor import RECONCILER
 from storage.database import Database
 from storage.links import LinkCipher
@@ -42,6 +43,8 @@ async def test_without_expiry_nobody_s_access_ends(world: World) -> None:
     await world.looked(EXPIRY)
 
     assert len(world.node.running) == 1
+    shown = await world.directory.find(EXPIRY).ask(ShowExpiry())
+    assert shown.off == ("expiry.enabled",)
     world.ending = replace(world.ending, enabled=True)
 
     async def ended() -> bool:

@@ -108,6 +108,8 @@ def everything(texts: Texts, language: str) -> list[Reply]:
         calls_router.USAGE,
         clocks.expiry(HELD),
         clocks.expiry(replace(HELD, held="")),
+        clocks.expiry(replace(HELD, held="", off=("expiry.enabled",))),
+        clocks.expiry(replace(HELD, held="", off=("expiry.reminders",))),
         clocks.expiry(replace(HELD, held="<&" * 9_999)),
         clocks.question(HELD, "<&" * 9_999),
         clocks.CONFIRMED,

@@ -370,6 +370,15 @@ async def test_when_nothing_is_held_there_is_nothing_to_confirm(world: World, te
     assert "ended 3, reminded 12" in said(world)
 
 
+@pytest.mark.parametrize("name", ["expiry.enabled", "expiry.reminders"])
+async def test_what_is_switched_off_is_not_called_as_it_should_be(world: World, name: str) -> None:
+    world.operations.answers["expiry"] = ExpiryView(ended=3, reminded=12, held="", off=(name,))
+
+    await world.feed(wish("/expiry"))
+
+    assert f"/policy set {name} on" in said(world)
+
+
 async def test_what_holds_the_end_of_access_is_told(world: World) -> None:
     world.operations.answers["expiry"] = ExpiryView(ended=3, reminded=12, held=HELD)
 
