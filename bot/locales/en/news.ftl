@@ -5,19 +5,19 @@ news-expired =
 
     Extend it, and the link you have works again.
 news-ends-in-3-days =
-    Your access ends in three days.
+    Your access ends within three days.
 
     Extend it now, and no day is lost: new time is added to what is left.
 news-ends-tomorrow =
-    ⏳ Your access ends in 24 hours.
+    ⏳ Your access ends within 24 hours.
 
     Extend it now, and nothing is interrupted.
 news-ends-soon =
-    ⏳ Your access ends in three hours.
+    ⏳ Your access ends within three hours.
 
     Extend it, and you stay connected.
 news-missed =
-    Your access ended yesterday.
+    Your access is still switched off: its time is over.
 
     Your link is kept: extend, and it works again, with nothing to set up.
 news-refunded = Your money went back to you.
