@@ -5,7 +5,8 @@ was away.
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from uuid import UUID
 
 from storage.database import Connection
 
@@ -49,40 +50,56 @@ INSERT INTO watermarks (name, upto) VALUES ($1, now())
 ON CONFLICT (name) DO UPDATE SET upto = greatest(watermarks.upto, excluded.upto)
 RETURNING (SELECT upto FROM was) AS since, upto
 """
+SWEPT_UPTO = "UPDATE watermarks SET upto = greatest(upto, $2) WHERE name = $1"
+SINCE = "SELECT upto AS since, now() AS upto FROM watermarks WHERE name = $1"
+#: A page of them is told in one statement: so many at once would take longer than a statement may.
+#: Its answer is how many were told, and the last of a full page, after whom the next one begins.
+TELL = """, told AS (
+    INSERT INTO outbox (kind, user_id, dedupe_key, payload, created_at)
+    SELECT 'notify', user_id, $1 || ':' || id::text || ':' || extract(epoch FROM expires_at),
+        jsonb_build_object('notice', 'news', 'text_id', $1::text,
+            'arguments', jsonb_build_object('version', version)), clock_timestamp()
+    FROM page WHERE fit
+    ON CONFLICT (dedupe_key) DO NOTHING RETURNING 1
+)
+SELECT (SELECT count(*) FROM told) AS told, last.expires_at, last.id
+FROM (SELECT) one LEFT JOIN (
+    SELECT expires_at, id FROM page ORDER BY expires_at, id OFFSET $6 - 1 LIMIT 1) last ON true
+"""
 #: Whose time ends `lead` after a moment of the sweep, and not before the next reminder. Who got
 #: this time less than an hour before that knows when it ends.
 REMIND = f"""
-INSERT INTO outbox (kind, user_id, dedupe_key, payload, created_at)
-SELECT 'notify', s.user_id, $1 || ':' || s.id::text || ':' || extract(epoch FROM s.expires_at),
-    jsonb_build_object('notice', 'news', 'text_id', $1::text,
-        'arguments', jsonb_build_object('version', s.version)), clock_timestamp()
-FROM subscriptions s
-WHERE s.status = 'active'
-    AND s.expires_at > greatest($2::timestamptz, now() - {LONGEST_SWEEP})
-        + make_interval(secs => $4)
-    AND s.expires_at <= $3::timestamptz + make_interval(secs => $4)
-    AND s.expires_at > now() + make_interval(secs => $5)
-    AND NOT EXISTS (
-        SELECT FROM ledger l WHERE l.subscription_id = s.id
-            AND l.at > s.expires_at - make_interval(secs => $4) - interval '1 hour')
-ON CONFLICT (dedupe_key) DO NOTHING
-RETURNING 1
-"""  # noqa: S608 - a constant of ours
+WITH page AS MATERIALIZED (
+    SELECT s.id, s.user_id, s.expires_at, s.version,
+        s.expires_at > now() + make_interval(secs => $5) AND NOT EXISTS (
+            SELECT FROM ledger l WHERE l.subscription_id = s.id
+                AND l.at > s.expires_at - make_interval(secs => $4) - interval '1 hour') AS fit
+    FROM subscriptions s
+    WHERE s.status = 'active'
+        AND s.expires_at > greatest($2::timestamptz, now() - {LONGEST_SWEEP})
+            + make_interval(secs => $4)
+        AND s.expires_at <= $3::timestamptz + make_interval(secs => $4)
+        AND (s.expires_at, s.id) > ($7::timestamptz, $8::uuid)
+    ORDER BY s.expires_at, s.id LIMIT $6
+){TELL}"""  # noqa: S608 - a constant of ours
 #: Who has been without access for `-lead` and has bought nothing since.
 MISS = f"""
-INSERT INTO outbox (kind, user_id, dedupe_key, payload, created_at)
-SELECT 'notify', s.user_id, $1 || ':' || s.id::text || ':' || extract(epoch FROM s.expires_at),
-    jsonb_build_object('notice', 'news', 'text_id', $1::text,
-        'arguments', jsonb_build_object('version', s.version)), clock_timestamp()
-FROM subscriptions s JOIN users u ON u.tg_id = s.user_id
-WHERE s.status = 'expired' AND s.pending_s = 0 AND u.status = 'active'
-    AND s.expires_at > greatest($2::timestamptz, now() - {LONGEST_SWEEP})
-        - make_interval(secs => $4)
-    AND s.expires_at <= $3::timestamptz - make_interval(secs => $4)
-ON CONFLICT (dedupe_key) DO NOTHING
-RETURNING 1
-"""  # noqa: S608
-
+WITH page AS MATERIALIZED (
+    SELECT s.id, s.user_id, s.expires_at, s.version,
+        s.pending_s = 0 AND u.status = 'active'
+            AND s.expires_at <= now() - make_interval(secs => $5) AS fit
+    FROM subscriptions s JOIN users u ON u.tg_id = s.user_id
+    WHERE s.status = 'expired'
+        AND s.expires_at > greatest($2::timestamptz, now() - {LONGEST_SWEEP})
+            + make_interval(secs => $4)
+        AND s.expires_at <= $3::timestamptz + make_interval(secs => $4)
+        AND (s.expires_at, s.id) > ($7::timestamptz, $8::uuid)
+    ORDER BY s.expires_at, s.id LIMIT $6
+){TELL}"""  # noqa: S608
+#: Told in one statement.
+REMINDED_AT_ONCE = 2_000
+#: Before everybody.
+NOBODY = (datetime(1970, 1, 1, tzinfo=UTC), UUID(int=0))
 
 #: Of a database whose clock is not trusted, all is counted before anything ends.
 STANDING = """
@@ -139,23 +156,35 @@ async def looked(connection: Connection, name: str) -> None:
     await connection.execute(SWEPT, name)
 
 
-async def remind(connection: Connection, reminder: Reminder) -> int:
-    """Tell everybody whose moment has come since this was done last; how many."""
-    swept = await connection.fetchrow(SWEPT, reminder.text_id)
-    since: datetime | None = swept["since"]
-    if since is None:
-        return 0  # those before the first sweep had no reminders, and none are made up for
-    if reminder.lead_s < 0:
-        told = await connection.fetch(
-            MISS, reminder.text_id, since, swept["upto"], -reminder.lead_s
-        )
-    else:
-        told = await connection.fetch(
-            REMIND,
-            reminder.text_id,
-            since,
-            swept["upto"],
-            reminder.lead_s,
-            reminder.next_lead_s,
-        )
-    return len(told)
+async def since(connection: Connection, name: str) -> tuple[datetime, datetime] | None:
+    """Up to where a sweep came, and now; None for one that never was."""
+    found = await connection.fetchrow(SINCE, name)
+    return None if found is None else (found["since"], found["upto"])
+
+
+async def looked_upto(connection: Connection, name: str, upto: datetime) -> None:
+    """Remember that a sweep came so far."""
+    await connection.execute(SWEPT_UPTO, name, upto)
+
+
+async def remind(
+    connection: Connection,
+    reminder: Reminder,
+    swept: tuple[datetime, datetime],
+    after: tuple[datetime, UUID] = NOBODY,
+) -> tuple[int, tuple[datetime, UUID] | None]:
+    """Tell a page of those whose moment came in this time; how many, and whom the next one follows.
+
+    No next one: None.
+    """
+    found = await connection.fetchrow(
+        MISS if reminder.lead_s < 0 else REMIND,
+        reminder.text_id,
+        *swept,
+        reminder.lead_s,
+        reminder.next_lead_s,
+        REMINDED_AT_ONCE,
+        *after,
+    )
+    last = None if found["id"] is None else (found["expires_at"], found["id"])
+    return found["told"], last

@@ -4,6 +4,7 @@ Each is one function, safe to repeat, and holds no connection when it returns.
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 from uuid import UUID
 
 from storage import (
@@ -398,9 +399,24 @@ class ExpiryPhases:
             await expiry.looked(connection, EXPIRY_SWEEP)
 
     async def remind(self, reminder: Reminder) -> int:
-        """Tell those whose moment has come, once; how many."""
+        """Tell those whose moment has come, once, page by page; how many.
+
+        What was told before an outage in between is not told again.
+        """
         async with self._database.transaction() as connection:
-            return await expiry.remind(connection, reminder)
+            swept = await expiry.since(connection, reminder.text_id)
+            if swept is None:  # those before the first sweep had no reminders; none are made up for
+                await expiry.looked(connection, reminder.text_id)
+                return 0
+        told = 0
+        after: tuple[datetime, UUID] | None = expiry.NOBODY
+        while after is not None:
+            async with self._database.transaction() as connection:
+                more, after = await expiry.remind(connection, reminder, swept, after)
+            told += more
+        async with self._database.transaction() as connection:
+            await expiry.looked_upto(connection, reminder.text_id, swept[1])
+        return told
 
 
 class NoticePhases:

@@ -28,7 +28,7 @@ from actors.runtime.clock import LoopClock
 from actors.runtime.mailbox import Mailbox
 from storage.database import Database
 from storage.embedded import database_url
-from storage.expiry import REMIND
+from storage.expiry import NOBODY, REMIND, REMINDED_AT_ONCE
 from storage.migrate import apply_migrations
 from storage.phases import ExpiryPhases
 from supervisors.cli import calm_collector
@@ -165,7 +165,9 @@ async def reminded(connection: "asyncpg.Connection[asyncpg.Record]", database: D
         took = (time.perf_counter() - began) * 1_000
         say(f"reminder {reminder.text_id:<20} {took:8.1f} ms for {told:,} of {DUE:,}")
     now = await connection.fetchval("SELECT now()")
-    plan = await connection.fetch("EXPLAIN " + REMIND, "bench", now, now, 3_600.0, 0.0)
+    plan = await connection.fetch(
+        "EXPLAIN " + REMIND, "bench", now, now, 3_600.0, 0.0, REMINDED_AT_ONCE, *NOBODY
+    )
     lines = [str(line[0]).strip() for line in plan]
     say("reminders look by: " + "; ".join(line for line in lines if "Scan" in line))
 

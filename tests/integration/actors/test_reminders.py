@@ -4,6 +4,8 @@ from actors.expiry.actor import EXPIRY
 from actors.expiry.decisions import REMINDERS, ExpiryLimits
 from actors.notifier.ports import PersonalNotice
 from actors.user.messages import StartTrial
+from storage.expiry import REMINDED_AT_ONCE
+from storage.phases import ExpiryPhases
 from tests.integration.actors.world import DAY_S, World
 from tests.integration.node_fixtures import eventually
 from tests.integration.shop import BUYER, MONTH_S, pass_time
@@ -103,6 +105,28 @@ async def test_who_extends_is_reminded_of_the_new_end_alone(world: World) -> Non
     await swept(world)
 
     assert told(world) == before
+
+
+async def test_more_are_reminded_than_one_statement_could_tell(world: World) -> None:
+    """As after a switch was off. A statement for 100,000 was cut off at its 5 s, each time anew."""
+    await swept(world, 1)
+    users = 2 * REMINDED_AT_ONCE + 1
+    await world.rows.execute(
+        f"""
+        INSERT INTO users (tg_id, language, reachable)
+        SELECT n, 'en', false FROM generate_series(10, {users + 9}) n;
+        INSERT INTO subscriptions (user_id, plan_id, status, expires_at, version)
+        SELECT n, 'month', 'active', now() + interval '71 h', 1
+        FROM generate_series(10, {users + 9}) n
+        """  # noqa: S608 - numbers of ours
+    )
+    await world.rows.execute("UPDATE watermarks SET upto = now() - interval '2 h'")
+    phases, days = ExpiryPhases(world.database), REMINDERS[0]
+
+    await phases.remind(days)
+    assert await phases.remind(days) == 0, "one page after the other, also at one moment"
+    news = "SELECT count(*) FROM outbox WHERE payload->>'text_id' = $1"
+    assert await world.rows.fetchval(news, days.text_id) == users
 
 
 async def test_many_whose_time_is_over_end_together_and_as_each_would(world: World) -> None:
