@@ -152,6 +152,10 @@ async def test_stale_and_epoch_carry_what_the_caller_needs(
     ("method", "path", "sent"),
     [
         ("PUT", "/v1/users/hello", {}),
+        ("PUT", "/v1/users/a:b", {}),
+        ("DELETE", "/v1/users/a:b", {"params": {"gen": "1", "epoch": SOMEBODY}}),
+        ("GET", "/v1/users/a:disconnected", {}),
+        ("POST", "/v1/users/a:b:disconnect", {}),
         ("PUT", f"/v1/users/{SOMEBODY.upper()}", {}),
         ("PUT", "/v1/users/6ba7b810-9dad-11d1-80b4-00c04fd430c8", {}),
         ("PUT", f"/v1/users/{SOMEBODY}", {"data": b""}),
@@ -194,6 +198,8 @@ async def test_unknown_places_and_methods_are_problems_too(http: aiohttp.ClientS
     async with http.post("/v1/users") as response:
         assert (await problem(response))["type"] == "method_not_allowed"
         assert response.headers["Allow"] == "GET,PUT"
+    async with http.delete(f"/v1/users/{uuid4()}:disconnect") as response:
+        assert (await problem(response))["type"] == "method_not_allowed"
     async with http.get(f"/v1/users/{uuid4()}") as response:
         assert response.status == 404
         assert (await problem(response))["type"] == "not_found"

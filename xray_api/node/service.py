@@ -83,8 +83,8 @@ OBSERVING_SHARE = 0.8
 LOOK_EVERY_S = 1.0
 
 _OPEN_PATHS = frozenset({"/healthz"})
-#: One user's path; a colon begins an action.
-_USER = "/v1/users/{uuid:[^/:]+}"
+#: One user's path: whatever stands in the uuid's place is checked as one, but the action's name.
+_USER = "/v1/users/{uuid:(?:(?!:disconnect$)[^/])+}"
 _USER_UUID: TypeAdapter[UUID] = TypeAdapter(UserUuid)
 
 _log = structlog.get_logger()
