@@ -144,7 +144,11 @@ async def wire(settings: Settings) -> AsyncIterator[Backend]:
         }
         capacities = {node.id: node.capacity for node in settings.nodes}
         places = PlaceBoard(
-            capacities, healths, lambda: board.current.provisioner.sales_pause_s, clock.now
+            capacities,
+            healths,
+            lambda: board.current.provisioner.sales_pause_s,
+            clock.now,
+            lambda: board.current.provisioner.enabled == "on",
         )
         placement = PlacementPhases(database)
         places.note_states(await placement.places())

@@ -84,7 +84,8 @@ class ExpiryActor(AsyncioActor):
         """Go through all whose time is over."""
         del message
         limits = self.limits()
-        if not limits.enabled or self._sweeping or await self._holds():
+        # Clocks are watched also while nothing ends: reminders go by them.
+        if self._sweeping or await self._holds() or not limits.enabled:
             return
         if len(await self.phases.due(limits.bulk_from)) < limits.bulk_from:
             self.rounds.begin()

@@ -76,8 +76,12 @@ class PlacementActor(AsyncioActor):
         for node_id in self._emptying - {node for node in leaving if places[node].users}:
             self._emptied(node_id, still_leaving=node_id in leaving)
         self._emptying |= {node_id for node_id in leaving if places[node_id].users}
-        if self._emptying:
-            self.rounds.begin()
+        if any(place.takes and place.answers for place in places.values()):
+            if self._emptying:
+                self.rounds.begin()
+            return
+        for node_id in self._emptying:  # nobody is asked by name what cannot be
+            self._nowhere(node_id)
 
     async def _scan(self) -> None:
         while True:
@@ -105,10 +109,13 @@ class PlacementActor(AsyncioActor):
             case NothingToMove() | None:
                 return NOT_NOW_S
             case _:
-                if row.node_id not in self._stuck:
-                    self._stuck.add(row.node_id)
-                    self._tell(EventKind.NODE_NOWHERE, row.node_id)
+                self._nowhere(row.node_id)
                 return NOWHERE_S
+
+    def _nowhere(self, node_id: str) -> None:
+        if node_id not in self._stuck:
+            self._stuck.add(node_id)
+            self._tell(EventKind.NODE_NOWHERE, node_id)
 
     async def _asked(self, user_id: int) -> MoveOutcome | None:
         message = MoveAccess(operation_id=f"move:{user_id}")

@@ -22,6 +22,7 @@ class PlaceBoard:
         healths: Mapping[str, NodeHealth],
         pause_after_s: Callable[[], float],
         now: Callable[[], float],
+        calls_go: Callable[[], bool] = lambda: True,
     ) -> None:
         """Begin with nothing known against any node.
 
@@ -30,7 +31,9 @@ class PlaceBoard:
             healths: whether each of them answers.
             pause_after_s: a node that has taken no change for so many seconds sells no more.
             now: a monotonic clock, in seconds.
+            calls_go: whether nodes are called at all.
         """
+        self._calls_go = calls_go
         self._capacities = capacities
         self._healths = healths
         self._pause_after_s = pause_after_s
@@ -77,7 +80,7 @@ class PlaceBoard:
 
     def _place(self, node_id: str, now: float) -> Place:
         health = self._healths.get(node_id)
-        answers = health is not None and health.takes_changes(now)
+        answers = self._calls_go() and health is not None and health.takes_changes(now)
         if answers:
             self._silent_since.pop(node_id, None)
         since = None if answers else self._silent_since.setdefault(node_id, now)

@@ -150,9 +150,7 @@ class ProvisionerActor(AsyncioActor):
         now = self.clock.now()
         self._watch(now)
         self._ask_whether_back(now)
-        if not self.limits.enabled:
-            return
-        if not self.health.takes_changes(now):
+        if not (self.limits.enabled and self.health.takes_changes(now)):
             self._flowing = False
             if await self.phases.tell_of_delays(self.node_id, DELAYS_AT_ONCE):
                 self.directory.find(NOTIFIER).wake()

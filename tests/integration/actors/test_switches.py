@@ -7,12 +7,14 @@ import pytest
 
 from actors.expiry.actor import EXPIRY
 from actors.expiry.messages import ShowExpiry
+from actors.notifier.ports import Progress
 from actors.reconciler.actor import RECONCILER
 from storage.database import Database
 from storage.links import LinkCipher
 from tests.integration.actors.test_reconciling import add_stale, served, time_passes
 from tests.integration.actors.world import World, running
 from tests.integration.database_fixtures import Rows
+from tests.integration.node_fixtures import eventually
 from tests.integration.shop import MONTH_S, NODE, pass_time
 
 
@@ -30,6 +32,11 @@ async def test_without_calls_to_nodes_what_is_bought_waits_and_comes_then(world:
     await world.looked(f"provisioner/{NODE}")
 
     assert world.changes() == []
+
+    async def told() -> bool:
+        return Progress.DELAYED in world.courier.progress(1)
+
+    await eventually(told)
     world.limits = replace(world.limits, enabled=True)
     await world.settle()
     assert len(world.node.running) == 1
