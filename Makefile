@@ -52,7 +52,7 @@ test: install-dev
 	$(PYTEST) $(PARALLEL) -m "not browser and not deep"
 
 test-deep: install-dev
-	$(PYTEST) -m "browser or deep"
+	$(PYTEST) $(PARALLEL) -m "browser or deep"
 
 test-browser: install-dev
 	$(PYTEST) -m browser
