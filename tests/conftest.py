@@ -11,6 +11,9 @@ from tests.blocking import caught
 settings.register_profile("tollgate", deadline=None)
 settings.load_profile("tollgate")
 
+#: The name under which a test of a fault records what it measured.
+MEASURED = "measured"
+
 
 @pytest.fixture(autouse=True)
 def _no_actor_blocks_the_loop() -> Iterator[None]:
@@ -18,3 +21,16 @@ def _no_actor_blocks_the_loop() -> Iterator[None]:
     with caught() as calls:
         yield
     assert calls == []
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show what faults took to heal, a line a test."""
+    lines = [
+        f"{report.nodeid.rpartition('::')[2]}: {value}"
+        for report in terminalreporter.stats.get("passed", [])
+        for name, value in getattr(report, "user_properties", [])
+        if name == MEASURED and report.when == "call"
+    ]
+    if lines:
+        terminalreporter.section("healed")
+        terminalreporter.write_line("\n".join(lines))

@@ -19,7 +19,7 @@ import aiohttp.connector
 import pytest
 
 from storage.links import LinkCipher
-from tests.faults.conftest import MEASURED
+from tests.conftest import MEASURED
 from tests.faults.convergence import (
     ANYWHERE,
     ENDING,
