@@ -8,6 +8,7 @@ import pytest
 
 from actors.provisioner.breaker import Hold
 from actors.reconciler import actor as reconciler
+from actors.reconciler import decisions
 from actors.reconciler.actor import RECONCILER, UNCOMPARED_ALERT_S
 from actors.reconciler.decisions import SEEN_TWICE_S
 from actors.reconciler.messages import AcceptNode, NodeAccepted
@@ -117,9 +118,11 @@ SMALL_STEPS = {
 
 
 @pytest.mark.parametrize("lost", [151, 3])
+@pytest.mark.parametrize("buckets", [4_096, 16], ids=["ranges of one", "one range of all"])
 async def test_a_comparison_in_small_steps_leaves_nobody_out_and_counts_nobody_twice(
-    world: World, monkeypatch: pytest.MonkeyPatch, lost: int
+    world: World, monkeypatch: pytest.MonkeyPatch, lost: int, buckets: int
 ) -> None:
+    monkeypatch.setattr(decisions, "FEW_BUCKETS", buckets)
     await served(world, 1)
     await world.rows.execute(MANY)
     kept = await world.rows.fetch("SELECT uuid FROM credentials ORDER BY uuid OFFSET $1", lost)
