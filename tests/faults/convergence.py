@@ -1,7 +1,7 @@
 """A whole back-end as the program wires it, two real nodes behind fault proxies, and trade on both.
 
-All times of the back-end's own pass `FACTOR` times as fast, by its clock; what processes and calls
-take does not shrink.
+All times of the back-end's own pass `FACTOR` times as fast, or as a town says, by its clock; what
+processes and calls take does not shrink.
 """
 
 import asyncio
@@ -83,6 +83,9 @@ url = "{database}"
 [security]
 keys = ["{master}"]
 
+"""
+#: For a town whose time is faster.
+HASTY = """
 # Real calls to real processes, which the clock does not make faster.
 [provisioner]
 attempt_timeout_s = 1
@@ -115,9 +118,9 @@ nodes = {nodes}
 #: Sold on any node.
 ANYWHERE = "anywhere"
 #: A node's own look at Xray is as much faster as the back-end.
-HASTY_NODE = f"""
+HASTY_NODE = """
 from xray_api.node import keeper
-keeper.MEND_EVERY_S /= {FACTOR}
+keeper.MEND_EVERY_S /= {factor}
 """ + NODE_PROGRAM.replace(
     "run_node(settings,", "run_node(settings, settings_file=Path(sys.argv[1]),"
 )
@@ -148,19 +151,22 @@ FROM credentials c JOIN subscriptions s ON s.id = c.subscription_id
 
 
 class FastClock(LoopClock):
-    """The loop's time, `FACTOR` times as fast."""
+    """The loop's time, so many times as fast."""
+
+    def __init__(self, factor: float = FACTOR) -> None:
+        self._factor = factor
 
     def now(self) -> float:
         """Seconds, from any beginning."""
-        return super().now() * FACTOR
+        return super().now() * self._factor
 
     async def sleep(self, delay_s: float) -> None:
         """A part of the wait."""
-        await super().sleep(delay_s / FACTOR)
+        await super().sleep(delay_s / self._factor)
 
     def call_later(self, delay_s: float, callback: Callable[[], None]) -> Timer:
         """After a part of the delay."""
-        return super().call_later(delay_s / FACTOR, callback)
+        return super().call_later(delay_s / self._factor, callback)
 
 
 @dataclass
@@ -198,6 +204,7 @@ class Town:
     sandbox: Sandbox
     page: Page
     sites: dict[str, Site]
+    factor: float = FACTOR
     links: dict[UUID, str] = field(default_factory=dict)
     _backend: Backend | None = None
     _wired: AsyncExitStack = field(default_factory=AsyncExitStack)
@@ -442,7 +449,7 @@ class Case:
         await self.trade.end()
         await eventually(self.town.equal)
         self.healed_s, self.bound_s = loop.time() - over, bound_s
-        most = (bound_s / FACTOR if divided else bound_s) + MACHINE_S
+        most = (bound_s / self.town.factor if divided else bound_s) + MACHINE_S
         assert self.healed_s <= most, f"healed after {self.healed_s:.1f} s, not {most:.1f} s"
 
     async def report(self) -> str:
@@ -470,9 +477,12 @@ async def town(
     cipher: LinkCipher,
     monkeypatch: pytest.MonkeyPatch,
     identities: Identities | None = None,
+    *,
+    factor: float = FACTOR,
+    toml: str = "",
 ) -> AsyncIterator[Town]:
     """Everything runs, and some people have access on both nodes."""
-    monkeypatch.setattr(wiring, "LoopClock", FastClock)
+    monkeypatch.setattr(wiring, "LoopClock", lambda: FastClock(factor))
     structlog.configure(processors=PLAIN_LOG)
     sandbox = Sandbox(admin_id=OWNER)
     async with AsyncExitStack() as stack:
@@ -481,12 +491,12 @@ async def town(
         page = await stack.enter_async_context(serving_page())
         dest = await stack.enter_async_context(camouflage_target())
         sites = {
-            node_id: await _site(node_id, folder / node_id, dest, stack, identities)
+            node_id: await _site(node_id, folder / node_id, dest, stack, identities, factor)
             for node_id in (FIRST, SECOND)
         }
         await asyncio.gather(*(site.machine.start() for site in sites.values()))
-        settings = _settings(folder, database_url, address.url, sandbox.token, sites)
-        made = Town(settings, database_url, cipher, sandbox, page, sites)
+        settings = _settings(folder, database_url, address.url, sandbox.token, sites, factor, toml)
+        made = Town(settings, database_url, cipher, sandbox, page, sites, factor)
         stack.push_async_callback(made.close)
         await sandbox.person(OWNER).say("/start")
         await made.open()
@@ -509,14 +519,19 @@ async def case(made: Town) -> AsyncIterator[Case]:
 
 
 async def _site(
-    node_id: str, folder: Path, dest: str, stack: AsyncExitStack, identities: Identities | None
+    node_id: str,
+    folder: Path,
+    dest: str,
+    stack: AsyncExitStack,
+    identities: Identities | None,
+    factor: float,
 ) -> Site:
     files = make_files(folder, dest)
     text = files.settings_file.read_text()
     files.settings_file.write_text(
         text.replace("[node]", "[node]\nallow_private_targets = true", 1)
     )
-    machine = Machine(files, HASTY_NODE)
+    machine = Machine(files, HASTY_NODE.format(factor=factor))
     stack.push_async_callback(machine.stop)
     proxy = await stack.enter_async_context(FaultProxy(files.url, identities).serve())
     direct = await stack.enter_async_context(files.client())
@@ -524,7 +539,13 @@ async def _site(
 
 
 def _settings(
-    folder: Path, database: str, telegram: str, bot_token: str, sites: dict[str, Site]
+    folder: Path,
+    database: str,
+    telegram: str,
+    bot_token: str,
+    sites: dict[str, Site],
+    factor: float,
+    toml: str,
 ) -> Settings:
     plans = {**{node_id: f'["{node_id}"]' for node_id in sites}, ANYWHERE: "[]"}
     (folder / "plans.toml").write_text(
@@ -540,6 +561,8 @@ def _settings(
             database=database,
             master=MASTER,
         )
+        + (HASTY if factor > 1 else "")
+        + toml
         + "".join(
             NODE.format(id=site.id, url=site.proxy.url, key=site.files.api_key)
             for site in sites.values()

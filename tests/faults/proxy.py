@@ -190,6 +190,8 @@ class FaultProxy:
         self.url = ""
         self.requests: list[Seen] = []
         self.rules: list[Rule] = []
+        #: Those that are over.
+        self.lifted: list[Rule] = []
         self._identities = identities
         self._closing = asyncio.Event()
         self._session: aiohttp.ClientSession | None = None
@@ -206,6 +208,7 @@ class FaultProxy:
             AssertionError: it never fired, so whatever it was to show is not shown.
         """
         self.rules.remove(rule)
+        self.lifted.append(rule)
         rule.release()
         if not rule.hits:
             raise AssertionError(f"the fault never fired: {rule.fault}")

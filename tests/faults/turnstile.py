@@ -17,9 +17,9 @@ class Turnstile:
     def __init__(self, doors: Mapping[UUID, VlessClient]) -> None:
         self.doors = doors
 
-    async def let_in(self, url: str) -> set[UUID]:
-        """Have every user fetch the page; those who get it."""
-        tries = [door.fetch(url) for door in self.doors.values()]
+    async def let_in(self, url: str, *, timeout_s: float = 20) -> set[UUID]:
+        """Have every user fetch the page; those who get it, each within so long, seconds."""
+        tries = [door.fetch(url, timeout_s=timeout_s) for door in self.doors.values()]
         results = await asyncio.gather(*tries)
         return {uuid for uuid, result in zip(self.doors, results, strict=True) if result.ok}
 

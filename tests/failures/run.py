@@ -1,0 +1,402 @@
+"""One run of a scenario: a whole back-end under trade, a fault, the closing check, the row.
+
+Nothing of a row is written down by its scenario: all of it is observed at the proxies, at the
+nodes, in the database and by real connections.
+"""
+
+import asyncio
+import random
+import ssl
+from collections import defaultdict
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import aiohttp.connector
+import pytest
+
+from storage.links import LinkCipher
+from tests.failures.cells import Cells, Doors, Envelope, Observed, cells, misses
+from tests.failures.scenario import Scenario
+from tests.faults.convergence import (
+    FIRST,
+    OWNER,
+    SECOND,
+    SERVED_SINCE,
+    WANTED,
+    Site,
+    Town,
+    Trade,
+    town,
+)
+from tests.faults.proxy import Identities, Rule, Seen
+from tests.faults.turnstile import link_of, turnstile
+from tests.integration.node_fixtures import eventually
+
+#: A closing check takes as long on a busy machine, whatever the bound, seconds.
+LOOK_S = 1.0
+#: What does not heal is given up after so many bounds, or so long, seconds.
+GIVE_UP = 3.0
+GIVE_UP_S = 30.0
+#: Between two rounds at the doors while the scenario runs, and for one connection, seconds.
+ROUND_S = 1.0
+DOOR_S = 5.0
+#: Doors in a round: who bought last, who was shut out last.
+MOST_DOORS = 24
+#: The longest that any policy lets a wish or a probe wait: the cap of 60 s, twice, and an attempt.
+LONGEST_GAP_S = 150.0
+#: Longer than a call waits for an answer, in the policies' time, seconds.
+HELD_S = 30.0
+
+RIGHTS = """
+SELECT c.uuid, c.node_id, s.user_id, c.desired = 'present' AND s.status = 'active' AS right
+FROM credentials c JOIN subscriptions s ON s.id = c.subscription_id
+WHERE c.applied_gen = c.gen AND c.first_applied_at IS NOT NULL
+    AND (c.desired = 'absent' OR s.status = 'active')
+ORDER BY c.applied_at DESC
+"""
+UNAPPLIED = """
+SELECT count(*) FROM credentials c JOIN nodes n ON n.id = c.node_id
+WHERE c.applied_gen < c.gen AND (n.state <> 'frozen' OR c.desired = 'present')
+"""
+FROZEN = "SELECT id FROM nodes WHERE state = 'frozen'"
+OPENED = """
+SELECT count(*) >= $2 FROM supervision_events
+WHERE kind = 'breaker_changed' AND actor = 'provisioner/' || $1 AND details->>'after' = 'open'
+"""
+ENDING = """
+SELECT count(*) FROM subscriptions
+WHERE status = 'active' AND expires_at < now() + interval '1 minute'
+"""
+COMMANDS = "SELECT action FROM admin_actions WHERE at > $1 AND actor <> $2"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """A line of the table. `why` is empty where all is as it should be."""
+
+    id: int
+    title: str
+    cells: Cells
+    target: Cells
+    sent: int
+    different: int
+    bound_s: float
+    healed_s: float | None
+    seed: int
+    fault_hits: int
+    factor: float
+    why: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether every cell is at its target, within the bound, and the fault really met."""
+        return not self.why
+
+
+@dataclass
+class Run:
+    """What a scenario acts on and is observed by.
+
+    Attributes:
+        random: whatever a scenario chooses is chosen by this, so that its seed repeats it.
+        strangers: whom the scenario let in behind the back-end's back.
+    """
+
+    scenario: Scenario
+    town: Town
+    seed: int
+    random: random.Random
+    strangers: set[UUID] = field(default_factory=set)
+    trade: Trade | None = None
+    began: Any = None
+    ended: Any = None
+    _met: int = 0
+    _from: float = 0.0
+    _to: float = 0.0
+    _meanwhile: list[Doors] = field(default_factory=list)
+
+    @property
+    def first(self) -> Site:
+        """The node that suffers."""
+        return self.town.sites[FIRST]
+
+    @property
+    def second(self) -> Site:
+        """The node that must not notice."""
+        return self.town.sites[SECOND]
+
+    @property
+    def held_s(self) -> float:
+        """For longer than a call waits, seconds."""
+        return HELD_S / self.town.factor
+
+    # What a scenario does
+
+    @asynccontextmanager
+    async def fault(self, *rules: Rule, site: Site | None = None) -> AsyncIterator[None]:
+        """The fault, for as long as the context lasts; rules are of the first node's proxy."""
+        proxy = (site or self.first).proxy
+        self.began = await self.town.value("SELECT now()")
+        self._from = _now()
+        for rule in rules:
+            proxy.add(rule)
+        watching = asyncio.create_task(self._watch())
+        try:
+            yield
+            for rule in rules:
+                proxy.lift(rule)
+        finally:
+            watching.cancel()
+            with suppress(asyncio.CancelledError):
+                await watching
+            self._to = _now()
+            self.ended = await self.town.value("SELECT now()")
+
+    def met(self, times: int = 1) -> None:
+        """The fault met something that no rule of a proxy counts."""
+        self._met += times
+
+    @property
+    def hits(self) -> int:
+        """How often the fault met something; one that never did proves nothing."""
+        rules = [rule for site in self.town.sites.values() for rule in site.proxy.lifted]
+        return self._met + sum(rule.hits for rule in rules)
+
+    async def breaker_opened(self, node_id: str = FIRST, times: int = 1) -> None:
+        """Until a node's breaker opened so often."""
+        await self.town.until(OPENED, node_id, times)
+
+    async def served_meanwhile(self, node_id: str = SECOND, people: int = 3) -> None:
+        """Until so many who came after the fault began have access on a node that has none."""
+
+        async def served() -> bool:
+            found = await self.town.value(SERVED_SINCE, node_id, self.began)
+            return bool(found >= people)
+
+        await eventually(served)
+
+    # What is observed
+
+    async def _watch(self) -> None:
+        """Try doors again and again while the fault lasts."""
+        while True:
+            self._meanwhile.append(await self.try_doors())
+            await asyncio.wait({asyncio.ensure_future(asyncio.Event().wait())}, timeout=ROUND_S)
+
+    async def try_doors(self, timeout_s: float = DOOR_S) -> Doors:
+        """Have people with a right and without one try to get through, by real connections."""
+        before = await self._rights()
+        links = {uuid: link for uuid, (link, _) in before.items() if link}
+        if not links:
+            return Doors()
+        unknown = uuid4()
+        links[unknown] = link_of(next(iter(links.values())), unknown)
+        async with turnstile(links) as doors:
+            got = await doors.let_in(self.town.page.url, timeout_s=timeout_s)
+        after = await self._rights()
+        stable = {
+            uuid: right
+            for uuid, (_, right) in before.items()
+            if after.get(uuid, ("", None))[1] is right
+        }
+        stable[unknown] = False
+        return Doors(
+            without_right=frozenset(u for u, right in stable.items() if not right and u in got),
+            shut_out=frozenset(u for u, right in stable.items() if right and u not in got),
+        )
+
+    async def _rights(self) -> dict[UUID, tuple[str, bool]]:
+        """Links of those whose right is settled, and whether they have one."""
+        found = await self.town.sql(RIGHTS)
+        people = [row for row in found if row["right"]][: MOST_DOORS // 2]
+        people += [row for row in found if not row["right"]][: MOST_DOORS // 2]
+        example = {row["node_id"]: link for row in found if (link := self._told(row))}
+        return {
+            row["uuid"]: (
+                self._told(row)
+                or (
+                    link_of(example[row["node_id"]], row["uuid"])
+                    if row["node_id"] in example
+                    else ""
+                ),
+                row["right"],
+            )
+            for row in people
+        }
+
+    def _told(self, row: Any) -> str:
+        """The link of somebody's chat, if it is this one."""
+        link = self.town.sandbox.person(row["user_id"]).link or ""
+        return link if link.startswith(f"vless://{row['uuid']}@") else ""
+
+    async def frozen(self) -> frozenset[str]:
+        """Nodes that are frozen, of which the owner has read why."""
+        texts = [message.text for message in self.town.sandbox.person(OWNER).messages]
+        return frozenset(
+            row["id"]
+            for row in await self.town.sql(FROZEN)
+            if any(row["id"] in text and "frozen" in text.lower() for text in texts)
+        )
+
+    async def settled(self) -> bool:
+        """Whether nodes have what the rows want, all is confirmed, and people know their links.
+
+        On a frozen node nobody is removed: it may have more.
+        """
+        frozen = await self.frozen()
+        if await self.town.value(UNAPPLIED):
+            return False
+        for site in self.town.sites.values():
+            wanted = {(row["uuid"], row["gen"]) for row in await self.town.sql(WANTED, site.id)}
+            listed = await site.listed()
+            if (
+                listed is None
+                or not wanted <= listed
+                or (site.id not in frozen and listed != wanted)
+            ):
+                return False
+        return all(self._told(row) for row in await self.town.sql(RIGHTS) if row["right"])
+
+    async def heal(self, bound_s: float) -> tuple[float | None, Doors]:
+        """Wait until the closing check holds; the seconds since the fault's end, and the doors."""
+        if self.trade is not None:
+            await self.trade.end()
+        give_up = self._to + max(GIVE_UP * bound_s, bound_s + GIVE_UP_S)
+        doors, tried = Doors(), False
+        while _now() < give_up:
+            if not await self.settled():
+                await _pause(0.02)
+                continue
+            at = _now()
+            doors = await self.try_doors()
+            frozen = await self.frozen()
+            if not doors.shut_out and (not doors.without_right or frozen):
+                return (_now() if tried else at) - self._to, doors
+            tried = True
+            self._meanwhile.append(doors)
+        return None, doors
+
+    async def leaked(self) -> frozenset[UUID]:
+        """Who is on nodes without a row that wants it."""
+        found: set[UUID] = set()
+        for site in self.town.sites.values():
+            wanted = {row["uuid"] for row in await self.town.sql(WANTED, site.id)}
+            found |= {uuid for uuid, _ in await site.listed() or ()} - wanted
+        return frozenset(found)
+
+    async def observed(self) -> Observed:
+        """Wait for the closing check and tell what was seen."""
+        bound_s = self.scenario.bound_s / self.town.factor
+        healed_s, close = await self.heal(bound_s)
+        proxies = [site.proxy for site in self.town.sites.values()]
+        counted = [proxy.amplification() for proxy in proxies]
+        acts = await self.town.sql(COMMANDS, self.ended, f"tg:{OWNER}")
+        return Observed(
+            leaked=await self.leaked(),
+            frozen=await self.frozen(),
+            meanwhile=tuple(self._meanwhile),
+            close=close,
+            sent=sum(sent for sent, _ in counted),
+            different=sum(different for _, different in counted),
+            breakers={node_id: await self.town.breaker(node_id) for node_id in self.town.sites},
+            node=FIRST,
+            gaps=self._gaps(self.first.proxy.requests),
+            commands=[row["action"] for row in acts],
+            healed_s=healed_s,
+            bound_s=max(bound_s, LOOK_S),
+            hits=self.hits,
+        )
+
+    def _gaps(self, requests: Sequence[Seen]) -> list[float]:
+        """Distances of attempts at one wish, and of probes, while the fault lasted."""
+        attempts: defaultdict[object, list[float]] = defaultdict(list)
+        for seen in requests:
+            if not self._from <= seen.at <= self._to:
+                continue
+            for wish in seen.wishes or ((seen.path,) if seen.path == "/readyz" else ()):
+                attempts[wish].append(seen.at)
+        return [
+            (later - earlier) * self.town.factor
+            for times in attempts.values()
+            for earlier, later in pairwise(times)
+        ]
+
+
+@asynccontextmanager
+async def running(
+    scenario: Scenario, folder: Path, database_url: str, cipher: LinkCipher, seed: int
+) -> AsyncIterator[Run]:
+    """The scenario's world, with trade that has been served on both nodes."""
+    with pytest.MonkeyPatch.context() as patch:
+        identities = None
+        if scenario.setting.tls:
+            identities = Identities()
+            context = ssl.create_default_context(cadata=identities.trusted)
+            patch.setattr(aiohttp.connector, "_SSL_CONTEXT_VERIFIED", context)
+        async with town(
+            folder,
+            database_url,
+            cipher,
+            patch,
+            identities,
+            factor=scenario.setting.factor,
+            toml=scenario.setting.toml,
+        ) as made:
+            source = random.Random(seed)  # noqa: S311 - repeatable
+            run = Run(scenario, made, seed, source)
+            run.began = await made.value("SELECT now()")
+            if scenario.setting.trade:
+                run.trade = Trade(made)
+                for node_id in made.sites:
+                    await run.served_meanwhile(node_id)
+            try:
+                yield run
+            finally:
+                if run.trade is not None:
+                    await run.trade.end()
+
+
+async def play(
+    scenario: Scenario, folder: Path, database_url: str, cipher: LinkCipher, seed: int
+) -> Row:
+    """Run a scenario to its end; the line of the table."""
+    async with running(scenario, folder, database_url, cipher, seed) as run:
+        await scenario.play(run)
+        seen = await run.observed()
+        found = cells(seen, Envelope(longest_s=LONGEST_GAP_S))
+        why = [
+            f"{column.upper()} expected {expected}, saw {got}"
+            for column, (expected, got) in misses(found, scenario.target).items()
+        ]
+        if not run.hits:
+            why.append("the fault never met anything")
+        if not why:
+            await run.town.check(frozenset(run.strangers))
+    return Row(
+        id=scenario.id,
+        title=scenario.title,
+        cells=found,
+        target=scenario.target,
+        sent=seen.sent,
+        different=seen.different,
+        bound_s=seen.bound_s,
+        healed_s=seen.healed_s,
+        seed=seed,
+        fault_hits=run.hits,
+        factor=scenario.setting.factor,
+        why="; ".join(why),
+    )
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+async def _pause(seconds: float) -> None:
+    with suppress(TimeoutError):
+        await asyncio.wait_for(asyncio.Event().wait(), seconds)
