@@ -1,7 +1,7 @@
 """The way to the Bot API: never from inside a transaction, never with the token in an error."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 from aiogram import Bot
 from aiogram.client.default import DefaultBotProperties
@@ -11,6 +11,9 @@ from aiogram.enums import ParseMode
 from aiogram.exceptions import ClientDecodeError, TelegramNetworkError
 from aiogram.methods import TelegramMethod
 from aiogram.methods.base import TelegramType
+
+#: For those who pass it on and know nothing of Telegram.
+TelegramBot: TypeAlias = Bot
 
 #: Telegram answers in tens of milliseconds; after this long the answer is lost.
 REQUEST_TIMEOUT_S = 15

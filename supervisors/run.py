@@ -20,6 +20,7 @@ from storage.errors import StorageUnavailable
 from supervisors.engine.nursery import Nursery
 from supervisors.operators.journal import Journal
 from supervisors.wiring import Backend, wire
+from supervisors.world import REAL, World
 
 log = structlog.get_logger(__name__)
 
@@ -60,9 +61,9 @@ async def run_backend(settings: Settings) -> int:
             return DONE
 
 
-async def _serve(settings: Settings, stop: "Stop") -> int:
+async def _serve(settings: Settings, stop: "Stop", world: World = REAL) -> int:
     await _try_address(settings.http.listen)  # before another back-end loses the database to us
-    async with wire(settings) as backend:
+    async with wire(settings, world) as backend:
         stop.in_order = True
         backend.root.begin_life("root")
         log.info("backend_ready")

@@ -25,7 +25,7 @@ from actors.reconciler.actor import ReconcilerActor
 from actors.reconciler.decisions import ReconcilerLimits
 from actors.runtime.actor import Surroundings
 from actors.runtime.address import Directory
-from actors.runtime.clock import Clock, LoopClock, epoch_now
+from actors.runtime.clock import Clock, HostTime
 from actors.runtime.events import Event, EventKind, Observer, observe
 from actors.runtime.messages import Request
 from actors.runtime.replies import Unavailable
@@ -36,10 +36,9 @@ from bot.checkout import NodesNow
 from bot.door import TelegramDoor
 from bot.gateways.payload import PayloadSigner
 from bot.gateways.port import Gateway
-from bot.gateways.registry import close_gateways, gateways, terms_of
+from bot.gateways.registry import close_gateways, terms_of
 from bot.reports.story import story_line
-from bot.session import make_bot
-from bot.texts import DEFAULT_LANGUAGE, Texts
+from bot.texts import DEFAULT_LANGUAGE
 from config.keys import MasterKeys, master_keys
 from config.network import is_loopback
 from config.nodes import ProvisionerSection, Tuned
@@ -48,12 +47,10 @@ from config.settings import NodeEntry, Settings
 from config.supervision import load_supervision
 from config.tuning import Tunables
 from storage.database import Database, refuse_in_transaction
-from storage.embedded import database_url
 from storage.errors import StorageUnavailable
 from storage.identity import claim_database
 from storage.inbox import PostgresInbox
 from storage.links import LinkCipher
-from storage.migrate import apply_migrations
 from storage.node_phases import NodePhases, PlacementPhases, ReconcilePhases
 from storage.operations import OperatorRecords
 from storage.phases import (
@@ -65,21 +62,14 @@ from storage.phases import (
     announce_nodes,
 )
 from supervisors.engine.supervisor import Supervisor
-from supervisors.operators.control import ControlActor
 from supervisors.operators.journal import JOURNAL, Journal, JournalActor
 from supervisors.operators.nodes import NodeOperations
 from supervisors.operators.operations import LiveOperations
 from supervisors.operators.policies import PolicyActor, PolicyBoard
 from supervisors.root import CHARTERS, Parts, Tree
-from xray_api.client.client import NodeClient
+from supervisors.world import REAL, NodeConnection, World
 
 log = structlog.get_logger(__name__)
-
-#: Twice this fits into PostgreSQL's usual 97, for while one back-end takes over from another. All
-#: that may work at once is more: 8 each of updates, messages, expiries, credits, refunds, held
-#: payments, and 8 of each node and poller. None holds one over an outside call, so who finds none
-#: free waits for somebody's transaction, a few milliseconds.
-CONNECTIONS = 48
 
 Reply = TypeVar("Reply")
 
@@ -108,7 +98,7 @@ class Backend:
 
 
 @asynccontextmanager
-async def wire(settings: Settings) -> AsyncIterator[Backend]:
+async def wire(settings: Settings, world: World = REAL) -> AsyncIterator[Backend]:
     """Open everything that the back-end needs, and close it at the end.
 
     Raises:
@@ -120,7 +110,7 @@ async def wire(settings: Settings) -> AsyncIterator[Backend]:
     policies = load_supervision(settings.supervision_file)
     keys = master_keys(settings.security.keys, settings.data_dir)
     async with AsyncExitStack() as stack:
-        database = await _database(settings, keys, stack)
+        database = await stack.enter_async_context(_owned(settings, keys, world))
         for node_id, stranded in (await announce_nodes(database, node_ids)).items():
             log.error("users_on_unknown_node", node=node_id, users=stranded, setting="nodes")
         directory = Directory()
@@ -133,12 +123,12 @@ async def wire(settings: Settings) -> AsyncIterator[Backend]:
             expiry=settings.expiry,
         )
         board = PolicyBoard(tunables, await records.overrides())
-        clock = LoopClock()
+        clock = world.clock()
         journal = Journal(clock, settings.telegram.admins)
         surroundings = Surroundings(clock=clock, weather=(StorageUnavailable,), observer=journal)
-        source = random.Random()  # noqa: S311 - spreads retries, guards nothing
-        queries, texts = PostgresQueries(database), Texts()
-        clients = {node.id: _client(node, stack) for node in settings.nodes}
+        source = world.source()
+        queries, texts = PostgresQueries(database), world.texts()
+        clients = {node.id: _client(node, world, stack) for node in settings.nodes}
         healths = {
             node.id: _health(node.id, board, source, journal, clock) for node in settings.nodes
         }
@@ -177,11 +167,10 @@ async def wire(settings: Settings) -> AsyncIterator[Backend]:
             ),
         )
         # One for the chat and the ways to pay: who waits for Telegram holds up no other request.
-        token = settings.telegram.token.get_secret_value()
-        bot = make_bot(token, refuse_in_transaction, settings.telegram.api_base)
-        ways = gateways(settings, bot, PayloadSigner(keys), refuse_in_transaction)
+        bot = world.bot(settings)
+        ways = world.ways(settings, bot, PayloadSigner(keys))
         stack.push_async_callback(close_gateways, ways)
-        door = TelegramDoor(
+        door = world.door(
             settings.telegram,
             guard=refuse_in_transaction,
             users=UserDirectory(directory),
@@ -210,7 +199,7 @@ async def wire(settings: Settings) -> AsyncIterator[Backend]:
         parts = Parts(
             journal=lambda: JournalActor(journal, records),
             policies=lambda: PolicyActor(board, records, journal),
-            control=lambda: ControlActor(operations, settings.data_dir),
+            control=lambda: world.control(operations, settings.data_dir),
             notifier=lambda: NotifierActor(door.courier(), notices, source),
             provisioners={
                 node.id: _provisioner(
@@ -234,8 +223,9 @@ async def wire(settings: Settings) -> AsyncIterator[Backend]:
             expiry=lambda: ExpiryActor(
                 ExpiryPhases(database),
                 directory,
-                lambda: _clocks_elsewhere(settings, clients),
+                lambda: _clocks_elsewhere(settings, clients, world.host),
                 lambda: ExpiryLimits(**switched(board.current.expiry)),
+                world.host,
             ),
             payments=lambda: SweepActor(
                 ways, payments, directory, settings.telegram.admins, source
@@ -264,15 +254,12 @@ async def wire(settings: Settings) -> AsyncIterator[Backend]:
         yield Backend(tree.root, door, database, clock, journal, records)
 
 
-async def _database(settings: Settings, keys: MasterKeys, stack: AsyncExitStack) -> Database:
-    given = database_url(settings.database.url, settings.data_dir)
-    url = await stack.enter_async_context(given)
-    await apply_migrations(url)
-    database = await Database.connect(url, CONNECTIONS)
-    stack.push_async_callback(database.close)
-    await claim_database(database, settings.telegram.bot_id, keys.fingerprints())
-    await database.take_over(uuid.uuid4())
-    return database
+@asynccontextmanager
+async def _owned(settings: Settings, keys: MasterKeys, world: World) -> AsyncIterator[Database]:
+    async with world.database(settings) as database:
+        await claim_database(database, settings.telegram.bot_id, keys.fingerprints())
+        await database.take_over(uuid.uuid4())
+        yield database
 
 
 def _poller(
@@ -281,16 +268,15 @@ def _poller(
     return lambda: PollerActor(gateway, phases, directory, source)
 
 
-def _client(node: NodeEntry, stack: AsyncExitStack) -> NodeClient:
-    keys = [key.get_secret_value() for key in node.api_keys]
-    client = NodeClient(node.url, keys, guard=refuse_in_transaction)
+def _client(node: NodeEntry, world: World, stack: AsyncExitStack) -> NodeConnection:
+    client = world.node(node)
     stack.push_async_callback(client.close)
     return client
 
 
 def _provisioner(
     node: NodeEntry,
-    client: NodeClient,
+    client: NodeConnection,
     phases: NodePhases,
     health: NodeHealth,
     board: PolicyBoard,
@@ -308,7 +294,7 @@ def _provisioner(
 
 def _reconciler(
     node: NodeEntry,
-    client: NodeClient,
+    client: NodeConnection,
     database: Database,
     health: NodeHealth,
     board: PolicyBoard,
@@ -323,11 +309,13 @@ def _reconciler(
     return lambda: ReconcilerActor(node.id, client, phases, health, directory, owners, limits)
 
 
-def _clocks_elsewhere(settings: Settings, clients: Mapping[str, NodeClient]) -> list[float]:
+def _clocks_elsewhere(
+    settings: Settings, clients: Mapping[str, NodeConnection], host: HostTime
+) -> list[float]:
     """What the clocks of nodes on other machines say, seconds since 1970."""
     elsewhere = [n.id for n in settings.nodes if not is_loopback(urlsplit(n.url).hostname or "")]
     ahead = [clients[node_id].clock_ahead_s for node_id in elsewhere]
-    return [epoch_now() + one for one in ahead if one is not None]
+    return [host.epoch() + one for one in ahead if one is not None]
 
 
 def _nodes_now(node_ids: Sequence[str], board: PlaceBoard) -> NodesNow:

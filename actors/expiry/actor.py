@@ -15,7 +15,7 @@ from actors.expiry.messages import ExpiryShown, ShowExpiry, TrustClocks
 from actors.notifier.actor import NOTIFIER
 from actors.runtime.actor import AsyncioActor
 from actors.runtime.address import Directory
-from actors.runtime.clock import epoch_now, steady_now
+from actors.runtime.clock import HOST, HostTime
 from actors.runtime.events import EventKind
 from actors.runtime.messages import Tick
 from actors.runtime.replies import ActorFailed, Unavailable
@@ -44,6 +44,7 @@ class ExpiryActor(AsyncioActor):
         directory: Directory,
         other_clocks: Callable[[], Sequence[float]] = tuple,
         limits: Callable[[], ExpiryLimits] = ExpiryLimits,
+        host: HostTime = HOST,
     ) -> None:
         """Take what it works with.
 
@@ -52,10 +53,12 @@ class ExpiryActor(AsyncioActor):
             directory: where users' actors are.
             other_clocks: which seconds since 1970 it is elsewhere.
             limits: asked for at each look, so that they can be tuned.
+            host: this machine's clocks.
         """
         super().__init__()
         self.other_clocks = other_clocks
         self.limits = limits
+        self.host = host
         self.held = ""
         self._trusted: ClockReading | None = None
         self._looked_at: float | None = None
@@ -141,8 +144,8 @@ class ExpiryActor(AsyncioActor):
     async def _reading(self) -> ClockReading:
         return ClockReading(
             database_s=await self.phases.clock(),
-            host_s=epoch_now(),
-            monotonic_s=steady_now(),
+            host_s=self.host.epoch(),
+            monotonic_s=self.host.steady(),
             others=tuple(self.other_clocks()),
         )
 

@@ -12,7 +12,6 @@ import structlog
 from actors.placement.board import PlaceBoard
 from actors.runtime.actor import AsyncioActor
 from actors.runtime.address import Directory
-from actors.runtime.clock import steady_now
 from actors.runtime.events import EventKind
 from actors.runtime.messages import Tick
 from actors.runtime.replies import ActorFailed, Unavailable
@@ -89,10 +88,10 @@ class PlacementActor(AsyncioActor):
             await self.clock.sleep(SCAN_INTERVAL_S)
 
     async def _count(self) -> None:
-        began = steady_now()
+        began = self.clock.now()
         self.board.count_begins()
         self.board.note_users(await self.phases.users())
-        self._count_at = self.clock.now() + (steady_now() - began) / COUNT_SHARE
+        self._count_at = self.clock.now() + (self.clock.now() - began) / COUNT_SHARE
 
     def _emptied(self, node_id: str, *, still_leaving: bool) -> None:
         self._emptying.discard(node_id)

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 
@@ -54,3 +55,14 @@ def steady_now() -> float:
 def epoch_now() -> float:
     """Seconds since 1970, to judge how old a stranger's message is; entitlement never asks it."""
     return time.time()  # noqa: TID251 - the one place that reads it
+
+
+@dataclass(frozen=True, slots=True)
+class HostTime:
+    """The machine's own clocks, against which PostgreSQL's is held."""
+
+    epoch: Callable[[], float] = epoch_now
+    steady: Callable[[], float] = steady_now
+
+
+HOST = HostTime()

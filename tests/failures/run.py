@@ -342,7 +342,6 @@ async def running(
             folder,
             database_url,
             cipher,
-            patch,
             identities,
             factor=scenario.setting.factor,
             toml=scenario.setting.toml,

@@ -15,7 +15,6 @@ from typing import Any, cast
 from uuid import UUID, uuid4
 
 import asyncpg
-import pytest
 import structlog
 
 from actors.runtime.clock import LoopClock, Timer
@@ -32,8 +31,8 @@ from actors.user.messages import (
 from bot.sandbox import Person, Sandbox
 from config.settings import Settings, load_settings
 from storage.links import LinkCipher
-from supervisors import wiring
 from supervisors.wiring import Backend, UserDirectory, wire
+from supervisors.world import World
 from tests.faults.proxy import FaultProxy, Identities
 from tests.faults.scene import Machine
 from tests.faults.turnstile import link_of, turnstile
@@ -214,7 +213,8 @@ class Town:
 
     async def open(self) -> None:
         """Start the back-end."""
-        self._backend = await self._wired.enter_async_context(wire(self.settings))
+        wiring = wire(self.settings, World(clock=lambda: FastClock(self.factor)))
+        self._backend = await self._wired.enter_async_context(wiring)
         self._backend.root.begin_life("root")
         await self._backend.root.started
 
@@ -475,14 +475,12 @@ async def town(
     folder: Path,
     database_url: str,
     cipher: LinkCipher,
-    monkeypatch: pytest.MonkeyPatch,
     identities: Identities | None = None,
     *,
     factor: float = FACTOR,
     toml: str = "",
 ) -> AsyncIterator[Town]:
     """Everything runs, and some people have access on both nodes."""
-    monkeypatch.setattr(wiring, "LoopClock", lambda: FastClock(factor))
     structlog.configure(processors=PLAIN_LOG)
     sandbox = Sandbox(admin_id=OWNER)
     async with AsyncExitStack() as stack:

@@ -84,10 +84,9 @@ async def made(
     tmp_path: Path,
     database_url: str,
     cipher: LinkCipher,
-    monkeypatch: pytest.MonkeyPatch,
     identities: Identities | None,
 ) -> AsyncIterator[Town]:
-    async with town(tmp_path, database_url, cipher, monkeypatch, identities) as ready:
+    async with town(tmp_path, database_url, cipher, identities) as ready:
         yield ready
 
 

@@ -24,7 +24,6 @@ async def stage(
     database_url: str,
     rows: Rows,
     cipher: LinkCipher,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncIterator[Stage]:
     """Two restarts within the door, one of the door itself."""
     async with staged(
@@ -32,7 +31,6 @@ async def stage(
         database_url,
         rows,
         cipher,
-        monkeypatch,
         door={"max_restarts": 2},
         root={"max_restarts": 1},
     ) as made:

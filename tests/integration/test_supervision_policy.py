@@ -27,9 +27,7 @@ async def stage(
     def stumble(_: Any) -> Any:
         raise RuntimeError("a bug")
 
-    async with staged(
-        tmp_path, database_url, rows, cipher, monkeypatch, users={"max_restarts": 3}
-    ) as made:
+    async with staged(tmp_path, database_url, rows, cipher, users={"max_restarts": 3}) as made:
         monkeypatch.setattr("actors.user.actor.decide_status", stumble)
         yield made
 

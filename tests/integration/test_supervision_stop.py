@@ -26,12 +26,11 @@ async def stage(
     database_url: str,
     rows: Rows,
     cipher: LinkCipher,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncIterator[Stage]:
     """Parts may take two minutes to stop: only the deadline of the whole can end what hangs."""
     patient = {"shutdown_s": 120}
     async with staged(
-        tmp_path, database_url, rows, cipher, monkeypatch, door=patient, provisioners=patient
+        tmp_path, database_url, rows, cipher, door=patient, provisioners=patient
     ) as made:
         yield made
 

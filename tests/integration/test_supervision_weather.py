@@ -54,10 +54,9 @@ async def test_cut_connections_restart_nobody(
     database_url: str,
     rows: Rows,
     cipher: LinkCipher,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with (
-        staged(tmp_path, database_url, rows, cipher, monkeypatch) as stage,
+        staged(tmp_path, database_url, rows, cipher) as stage,
         stage.life(),
     ):
         buying = [asyncio.create_task(stage.buy(buyer)) for buyer in buyers(stage)]
@@ -102,11 +101,10 @@ async def test_a_database_that_is_restarted_again_and_again_restarts_nobody(
     tmp_path: Path,
     own_postgres: tuple[Path, str],
     cipher: LinkCipher,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     folder, url = own_postgres
     rows: Any = None  # none outlives a restart
-    async with staged(tmp_path, url, rows, cipher, monkeypatch) as stage, stage.life():
+    async with staged(tmp_path, url, rows, cipher) as stage, stage.life():
         buying = []
         for buyer in buyers(stage):
             buying.append(asyncio.create_task(stage.buy(buyer)))

@@ -44,9 +44,8 @@ async def stage(
     database_url: str,
     rows: Rows,
     cipher: LinkCipher,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncIterator[Stage]:
-    async with staged(tmp_path, database_url, rows, cipher, monkeypatch) as made:
+    async with staged(tmp_path, database_url, rows, cipher) as made:
         yield made
 
 

@@ -85,7 +85,10 @@ class FakeNodeClient:
         wishes: its store, tombstones included.
         running: the users of its Xray.
         calls: every request that reached it, in order.
+        clock_ahead_s: None, as this node names no time.
     """
+
+    clock_ahead_s: float | None = None
 
     def __init__(
         self,
@@ -171,6 +174,9 @@ class FakeNodeClient:
         )
 
     # NodePort.
+
+    async def close(self) -> None:
+        """It may be called again: the node goes on."""
 
     async def put(
         self,

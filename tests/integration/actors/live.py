@@ -20,8 +20,8 @@ from config.logging import configure_logging
 from config.settings import Settings, load_settings
 from storage.database import refuse_in_transaction
 from storage.links import LinkCipher
-from supervisors import wiring
 from supervisors.run import Stop, _serve
+from supervisors.world import World
 from tests.e2e.control import PATIENCE_S, Control, until
 from tests.integration.actors.world import HURRY, POLICY
 from tests.integration.database_fixtures import Rows
@@ -123,7 +123,9 @@ class Stage:
     def begin(self) -> Life:
         """Start a back-end."""
         stop = Stop(asyncio.Event())
-        return Life(stop, asyncio.create_task(_serve(self.settings, stop)))
+        return Life(
+            stop, asyncio.create_task(_serve(self.settings, stop, World(node=lambda _: self.node)))
+        )
 
     async def until_open(self, life: Life) -> None:
         """Until it takes updates in."""
@@ -226,12 +228,10 @@ async def staged(
     database_url: str,
     rows: Rows,
     cipher: LinkCipher,
-    monkeypatch: pytest.MonkeyPatch,
     **policies: dict[str, Any],
 ) -> AsyncIterator[Stage]:
     """A stage for back-ends; `policies` are of supervisors that need others than `POLICY`."""
     node = FakeNodeClient(guard=refuse_in_transaction)
-    monkeypatch.setattr(wiring, "_client", lambda _, __: node)
     sandbox = Sandbox(admin_id=OWNER)
     with logged_as_by_the_program() as log:
         async with sandbox.serve() as address:
