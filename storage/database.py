@@ -15,7 +15,7 @@ from uuid import UUID
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
-from storage.errors import CallInTransaction, Fenced, StorageUnavailable
+from storage.errors import CallInTransaction, Fenced, RolledBack, StorageUnavailable
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
 
@@ -57,6 +57,8 @@ OUTAGES: tuple[type[BaseException], ...] = (
     OSError,
     TimeoutError,
 )
+#: Those of them after which nothing at all has happened.
+UNDONE = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 
 
 @dataclass(slots=True)
@@ -153,6 +155,7 @@ class Database:
         """A transaction of the owner; it commits at the end of the block.
 
         Raises:
+            RolledBack: another one was in the way; phases are repeated then (`storage.phase`).
             StorageUnavailable: an outage. The commit may or may not have happened: repeat it.
             Fenced: another process owns the database.
         """
@@ -180,6 +183,8 @@ def outages() -> Iterator[None]:
     """Turn the driver's words for an outage into ours."""
     try:
         yield
+    except UNDONE as error:
+        raise RolledBack(f"{type(error).__name__}: {error}") from error
     except OUTAGES as error:
         raise StorageUnavailable(f"{type(error).__name__}: {error}") from error
     except asyncpg.InterfaceError as error:

@@ -5,6 +5,10 @@ class StorageUnavailable(Exception):  # noqa: N818 - weather
     """PostgreSQL does not answer or cannot take writes; the same call may be repeated."""
 
 
+class RolledBack(StorageUnavailable):
+    """PostgreSQL undid the whole transaction for another one's sake: repeat it."""
+
+
 class VersionConflict(Exception):  # noqa: N818 - an expected outcome of a race
     """The rows changed since they were read: load, decide and record again."""
 

@@ -9,6 +9,7 @@ import structlog
 
 from storage import dead_letters
 from storage.database import Connection, Database
+from storage.phase import phases
 from storage.rows import InboxRow, LetterDraft
 
 log = structlog.get_logger(__name__)
@@ -99,6 +100,7 @@ class Incoming(Protocol):
         ...
 
 
+@phases
 class PostgresInbox:
     """The table `inbox`."""
 

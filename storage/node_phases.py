@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 from storage import admin_actions, comparisons, credentials, nodes, outbox, placement
 from storage.database import Connection, Database
 from storage.links import LinkCipher
+from storage.phase import phases
 from storage.rows import (
     AlertDraft,
     ComparisonBasis,
@@ -32,6 +33,7 @@ CONFIRMED_AT_ONCE = 50
 RAISED_AT_ONCE = 1_000
 
 
+@phases
 class NodePhases:
     """What a node's actor reads and writes."""
 
@@ -192,6 +194,7 @@ class NodePhases:
             return await credentials.generation(connection, uuid)
 
 
+@phases
 class ReconcilePhases:
     """What comparing a node with the database reads and writes."""
 
@@ -325,6 +328,7 @@ class ReconcilePhases:
             await comparisons.adopt(connection, node_id, adopted, who)
 
 
+@phases
 class PlacementPhases:
     """What it takes to know where people are."""
 

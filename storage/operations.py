@@ -16,6 +16,7 @@ from storage import (
     supervision_events,
 )
 from storage.database import Connection, Database
+from storage.phase import phases
 from storage.rows import (
     AdminActionRow,
     AlertDraft,
@@ -33,6 +34,7 @@ from storage.rows import (
 )
 
 
+@phases
 class OperatorRecords:
     """What supervision writes, and what operators read, change and decide."""
 

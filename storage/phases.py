@@ -27,6 +27,7 @@ from storage.database import Connection, Database
 from storage.errors import RecordedBefore
 from storage.expiry import ExpiryStanding, Reminder
 from storage.links import LinkCipher
+from storage.phase import phases
 from storage.rows import (
     AccessChange,
     ActDraft,
@@ -75,6 +76,7 @@ EXPIRY_SWEEP = "expiry"
 STRANGER_WAIT_S = 300.0
 
 
+@phases
 class UserPhases:
     """What a user's actor reads and writes."""
 
@@ -297,6 +299,7 @@ class UserPhases:
         return self._cipher.open(credential.link_enc or b"")
 
 
+@phases
 class PaymentPhases:
     """What the payment actors read and write."""
 
@@ -367,6 +370,7 @@ class PaymentPhases:
             await refunds.resume(connection)
 
 
+@phases
 class ExpiryPhases:
     """What the expiry actor reads, and what it writes for many at once."""
 
@@ -419,6 +423,7 @@ class ExpiryPhases:
         return told
 
 
+@phases
 class NoticePhases:
     """What the notifier reads and writes."""
 
