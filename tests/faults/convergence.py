@@ -382,7 +382,14 @@ class Town:
         requests = [seen for site in self.sites.values() for seen in site.proxy.requests]
         wishes = [wish for seen in requests for wish in seen.wishes if wish[0] not in strangers]
         async with connected(self.database_url) as rows:
-            await assert_invariants(rows, self.cipher, healed=True, seen=wishes)
+            await assert_invariants(
+                rows,
+                self.cipher,
+                working=True,
+                owners=True,
+                seen=wishes,
+                lists={site.id: await site.listed() or () for site in self.sites.values()},
+            )
 
 
 class Trade:

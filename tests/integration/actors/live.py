@@ -219,7 +219,7 @@ class Stage:
             assert [row["source_kind"] for row in ledger] == ["payment", "activation"]
             assert uuid in self.node.running
             assert {m.link for m in buyer.messages if m.link} == {link} == {self.node.link(uuid)}
-        await assert_invariants(self.rows, self.cipher)
+        await assert_invariants(self.rows, self.cipher, working=True, owners=True)
 
 
 @asynccontextmanager

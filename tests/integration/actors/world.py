@@ -490,7 +490,16 @@ class World:
 
     async def check(self, *, healed: bool = True) -> None:
         """Database, node and chats agree."""
-        await assert_invariants(self.rows, self.cipher, healed=healed, seen=self.wishes())
+        runs = [(uuid, self.node.wishes[uuid].gen) for uuid in self.node.running]
+        await assert_invariants(
+            self.rows,
+            self.cipher,
+            healed=healed,
+            working=True,
+            owners=True,
+            seen=self.wishes(),
+            lists={NODE: runs},
+        )
         if healed:
             wanted = await self.rows.fetch(
                 "SELECT uuid FROM credentials WHERE desired = 'present' AND quarantined_at IS NULL"

@@ -20,7 +20,8 @@ async def decide(
     shop: Shop, order: PurchaseRow, who: str, *, approve: bool, user_id: int = BUYER
 ) -> PurchaseRow | None:
     """An owner's word about an order."""
-    act = replace(act_of("decide"), actor=who)
+    action = "approve_order" if approve else "reject_order"
+    act = replace(act_of(action), actor=who, details={"purchase": str(order.id)})
     return await shop.users.decide_manual(
         order.id,
         user_id,
