@@ -363,6 +363,7 @@ class ProvisionerActor(AsyncioActor):
                 await self._attempt(row, *begun)
         except StorageUnavailable as outage:
             log.warning("provisioner_waits", reason=str(outage))
+            self._flowing = False  # else its wish would wait for as long as a call may take
             return  # to the next scan: an outage is not asked in a loop
         finally:
             self._called.discard(row.uuid)
@@ -440,6 +441,7 @@ class ProvisionerActor(AsyncioActor):
                 await self._attempt_many(sent, begun, seq)
         except StorageUnavailable as outage:
             log.warning("provisioner_waits", reason=str(outage))
+            self._flowing = False
             return
         finally:
             self._called.difference_update(row.uuid for row in rows)

@@ -189,6 +189,31 @@ async def test_an_outage_at_any_step_of_provisioning_heals_by_itself(
         assert world.provisioner() is provisioner, "weather restarts nobody"
 
 
+async def test_what_could_not_be_confirmed_does_not_wait_for_as_long_as_a_call_may_take(
+    database: Database, rows: Rows, cipher: LinkCipher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A call may take a minute here, which is longer than this test waits."""
+    real, failed = NodePhases.record_outcome, asyncio.Event()
+
+    async def away(self: NodePhases, *args: Any) -> Any:
+        if not failed.is_set():
+            failed.set()
+            raise StorageUnavailable("away")
+        return await real(self, *args)
+
+    async def confirmed() -> bool:
+        return bool(await rows.fetchval("SELECT count(*) FROM credentials WHERE applied_gen = gen"))
+
+    monkeypatch.setattr(NodePhases, "record_outcome", away)
+    async with running(database, rows, cipher) as world:
+        await world.buy(BUYER)
+        await failed.wait()
+        await eventually(confirmed)
+
+        assert len(world.puts()) == 2
+        assert len({(call.uuid, call.gen) for call in world.puts()}) == 1, "the very same wish"
+
+
 @pytest.mark.parametrize("step", ["generation", "postpone"])
 async def test_an_outage_while_a_failure_is_recorded_heals_by_itself(
     database: Database, rows: Rows, cipher: LinkCipher, step: str, monkeypatch: pytest.MonkeyPatch
