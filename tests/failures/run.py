@@ -20,7 +20,7 @@ import aiohttp.connector
 import pytest
 
 from storage.links import LinkCipher
-from tests.failures.cells import Cells, Doors, Envelope, Observed, cells, misses
+from tests.failures.cells import Cells, Doors, Observed, cells, misses
 from tests.failures.scenario import Scenario
 from tests.faults.convergence import (
     FIRST,
@@ -33,6 +33,7 @@ from tests.faults.convergence import (
     Trade,
     town,
 )
+from tests.faults.own_process import OwnProcessTown
 from tests.faults.proxy import Identities, Rule, Seen
 from tests.faults.turnstile import link_of, turnstile
 from tests.integration.node_fixtures import eventually
@@ -47,8 +48,6 @@ ROUND_S = 1.0
 DOOR_S = 5.0
 #: Doors in a round: who bought last, who was shut out last.
 MOST_DOORS = 24
-#: The longest that any policy lets a wish or a probe wait: the cap of 60 s, twice, and an attempt.
-LONGEST_GAP_S = 150.0
 #: Longer than a call waits for an answer, in the policies' time, seconds.
 HELD_S = 30.0
 
@@ -104,14 +103,18 @@ class Run:
 
     Attributes:
         random: whatever a scenario chooses is chosen by this, so that its seed repeats it.
+        patch: what is changed of this process for the run.
         strangers: whom the scenario let in behind the back-end's back.
+        gaps: distances of attempts at what is no wish, where those are what backs off; seconds.
     """
 
     scenario: Scenario
     town: Town
     seed: int
     random: random.Random
+    patch: pytest.MonkeyPatch
     strangers: set[UUID] = field(default_factory=set)
+    gaps: list[float] = field(default_factory=list)
     trade: Trade | None = None
     began: Any = None
     ended: Any = None
@@ -305,7 +308,7 @@ class Run:
             different=sum(different for _, different in counted),
             breakers={node_id: await self.town.breaker(node_id) for node_id in self.town.sites},
             node=FIRST,
-            gaps=self._gaps(self.first.proxy.requests),
+            gaps=self.gaps or self._gaps(self.first.proxy.requests),
             commands=[row["action"] for row in acts],
             healed_s=healed_s,
             bound_s=max(bound_s, LOOK_S),
@@ -345,9 +348,11 @@ async def running(
             identities,
             factor=scenario.setting.factor,
             toml=scenario.setting.toml,
+            database_proxy=scenario.setting.database_proxy,
+            of=OwnProcessTown if scenario.setting.own_process else None,
         ) as made:
             source = random.Random(seed)  # noqa: S311 - repeatable
-            run = Run(scenario, made, seed, source)
+            run = Run(scenario, made, seed, source, patch)
             run.began = await made.value("SELECT now()")
             if scenario.setting.trade:
                 run.trade = Trade(made)
@@ -367,7 +372,7 @@ async def play(
     async with running(scenario, folder, database_url, cipher, seed) as run:
         await scenario.play(run)
         seen = await run.observed()
-        found = cells(seen, Envelope(longest_s=LONGEST_GAP_S))
+        found = cells(seen, scenario.envelope)
         why = [
             f"{column.upper()} expected {expected}, saw {got}"
             for column, (expected, got) in misses(found, scenario.target).items()

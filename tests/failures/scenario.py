@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.failures.cells import Cells
+from tests.failures.cells import Cells, Envelope
 from tests.faults.convergence import FACTOR
 
 if TYPE_CHECKING:
@@ -31,12 +31,16 @@ class Setting:
         trade: people buy, renew, are stopped and run out of time on both nodes meanwhile.
         factor: so many times as fast pass the policies' times. 1 where process starts or short
             bounds are measured, which do not shrink.
+        database_proxy: a fault proxy stands between the back-end and PostgreSQL.
+        own_process: the back-end is a process of its own, and people act through Telegram.
     """
 
     tls: bool = False
     toml: str = ""
     trade: bool = True
     factor: float = FACTOR
+    database_proxy: bool = False
+    own_process: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,12 +55,17 @@ class Scenario:
     setting: Setting
     #: Needs under five seconds besides the world's start.
     quick: bool
+    #: Between which distances attempts may be.
+    envelope: Envelope
 
     @property
     def title(self) -> str:
         """As the audit has it, or we."""
         return titles()[self.id]
 
+
+#: The longest that any policy lets a wish or a probe wait: the cap of 60 s, twice, and an attempt.
+USUAL = Envelope(longest_s=150.0)
 
 SCENARIOS: dict[int, Scenario] = {}
 
@@ -67,6 +76,7 @@ def row(
     bound_s: float,
     setting: Setting | None = None,
     quick: bool = False,
+    envelope: Envelope = USUAL,
     **target: str,
 ) -> Callable[[Play], Play]:
     """Enter a scenario under its number.
@@ -76,6 +86,7 @@ def row(
         bound_s: on healing, in the policies' time, seconds.
         setting: the world, unless the usual one.
         quick: whether it is part of every test run.
+        envelope: of its back-off, unless that is the one of node calls.
         target: expected cells, where they are not a healthy row's.
     """
 
@@ -89,6 +100,7 @@ def row(
             bound_s=bound_s,
             setting=setting or Setting(),
             quick=quick,
+            envelope=envelope,
         )
         return play
 

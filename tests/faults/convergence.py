@@ -35,6 +35,7 @@ from supervisors.wiring import Backend, UserDirectory, wire
 from supervisors.world import World
 from tests.faults.proxy import FaultProxy, Identities
 from tests.faults.scene import Machine
+from tests.faults.tcp_proxy import TcpProxy
 from tests.faults.turnstile import link_of, turnstile
 from tests.integration.actors.world import PLAIN_LOG
 from tests.integration.database_fixtures import connected
@@ -203,8 +204,12 @@ class Town:
     sandbox: Sandbox
     page: Page
     sites: dict[str, Site]
+    #: Before PostgreSQL, for a back-end that goes through it.
+    database_proxy: TcpProxy
     factor: float = FACTOR
     links: dict[UUID, str] = field(default_factory=dict)
+    #: How often somebody was told to come back later.
+    turned_away: int = 0
     _backend: Backend | None = None
     _wired: AsyncExitStack = field(default_factory=AsyncExitStack)
     _ids: Any = field(default_factory=lambda: count(10_001))
@@ -252,8 +257,10 @@ class Town:
         while True:
             assert self._backend is not None
             users = cast("UserDirectory", self._backend.door._users)
-            with suppress(Unavailable):
+            try:
                 return await users.ask(user_id, message)
+            except Unavailable:
+                self.turned_away += 1
 
     async def newcomer(self) -> Person:
         """Somebody who has a chat with the bot."""
@@ -263,6 +270,10 @@ class Town:
 
     async def buy(self, person: Person, plan_id: str) -> None:
         """A month on a node, or anywhere, paid."""
+        await self.pay(person, await self.order(person, plan_id))
+
+    async def order(self, person: Person, plan_id: str) -> UUID:
+        """An order with its invoice."""
         operation = uuid4().hex
         order = OpenPurchase(
             operation_id=operation,
@@ -275,11 +286,15 @@ class Town:
         assert isinstance(due, InvoiceDue), due
         sent = InvoiceSent(operation_id=operation, purchase_id=due.purchase_id)
         await self.ask(person.id, sent)
+        return due.purchase_id
+
+    async def pay(self, person: Person, purchase_id: UUID) -> None:
+        """The money for an order."""
         paid = CreditPayment(
             operation_id=uuid4().hex,
             provider="stars",
             provider_payment_id=uuid4().hex,
-            purchase_id=due.purchase_id,
+            purchase_id=purchase_id,
             amount=150,
             currency="XTR",
             body_sha256=b"\0" * 32,
@@ -478,7 +493,7 @@ async def _shows(person: Person, uuid: UUID) -> bool:
 
 
 @asynccontextmanager
-async def town(
+async def town(  # noqa: PLR0913 - a wish each
     folder: Path,
     database_url: str,
     cipher: LinkCipher,
@@ -486,8 +501,14 @@ async def town(
     *,
     factor: float = FACTOR,
     toml: str = "",
+    database_proxy: bool = False,
+    of: type["Town"] | None = None,
 ) -> AsyncIterator[Town]:
-    """Everything runs, and some people have access on both nodes."""
+    """Everything runs.
+
+    With `database_proxy` the back-end reaches PostgreSQL by a fault proxy, the town directly; `of`
+    is another kind of town.
+    """
     structlog.configure(processors=PLAIN_LOG)
     sandbox = Sandbox(admin_id=OWNER)
     async with AsyncExitStack() as stack:
@@ -500,8 +521,11 @@ async def town(
             for node_id in (FIRST, SECOND)
         }
         await asyncio.gather(*(site.machine.start() for site in sites.values()))
-        settings = _settings(folder, database_url, address.url, sandbox.token, sites, factor, toml)
-        made = Town(settings, database_url, cipher, sandbox, page, sites, factor)
+        proxy = TcpProxy(database_url)
+        await stack.enter_async_context(proxy.serve())
+        seen_url = proxy.url if database_proxy else database_url
+        settings = _settings(folder, seen_url, address.url, sandbox.token, sites, factor, toml)
+        made = (of or Town)(settings, database_url, cipher, sandbox, page, sites, proxy, factor)
         stack.push_async_callback(made.close)
         await sandbox.person(OWNER).say("/start")
         await made.open()

@@ -1,0 +1,182 @@
+"""A town whose back-end is a process of its own, so that it can be killed; its people write to it.
+
+The clock is the process's own: nothing is faster here.
+"""
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from bot.sandbox import Button, Message, Paid, Person
+from bot.sandbox.errors import NotSeenError
+from supervisors.demo.children import ChildProgram
+from tests.faults.convergence import OWNER, Town
+from tests.integration.database_fixtures import connected
+from tests.integration.node_fixtures import PATIENCE_S, eventually
+
+#: After so long somebody tries again, seconds.
+AGAIN_S = 5.0
+READY = b'"backend_ready"'
+#: All moments of one user's time.
+AGE = (
+    """UPDATE subscriptions SET expires_at = expires_at - make_interval(secs => $2),
+    created_at = created_at - make_interval(secs => $2) WHERE user_id = $1""",
+    """UPDATE ledger SET at = at - make_interval(secs => $2),
+    expires_before = expires_before - make_interval(secs => $2),
+    expires_after = expires_after - make_interval(secs => $2)
+    WHERE subscription_id = (SELECT id FROM subscriptions WHERE user_id = $1)""",
+)
+
+
+class Program(ChildProgram):
+    """A back-end as a child; nobody starts it again by itself."""
+
+    async def until_ready(self) -> bool:
+        """Until this incarnation says that it is ready; False when it has ended before."""
+        process = self._process
+        assert process is not None
+
+        async def said() -> bool:
+            return process.returncode is not None or self._ready_lines() > self._before
+
+        await eventually(said)
+        return process.returncode is None
+
+    async def start(self) -> None:
+        """See `ChildProgram`."""
+        self._before = self._ready_lines() if self._process else 0
+        await super().start()
+
+    @property
+    def runs(self) -> bool:
+        """Whether it does now."""
+        return self._process is not None and self._process.returncode is None
+
+    async def status(self) -> int:
+        """Wait for the end; what it ended with, a signal as its negative."""
+        assert self._process is not None
+        async with asyncio.timeout(PATIENCE_S):
+            return await self._process.wait()
+
+    async def kill(self) -> None:
+        """SIGKILL: no goodbye, no flush."""
+        if self.runs:
+            os.kill(self.pid, signal.SIGKILL)
+        await self.status()
+
+    def _ready_lines(self) -> int:
+        return self.log_file.read_bytes().count(READY) if self.log_file.exists() else 0
+
+
+@dataclass
+class OwnProcessTown(Town):
+    """People act through Telegram, and try again as people do."""
+
+    program: Program = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.program = self.another()
+
+    def another(self, name: str = "backend") -> Program:
+        """One more back-end with the same settings, not started."""
+        folder = self.settings.data_dir
+        arguments = ["--config", str(folder / "tollgate.toml"), "run"]
+        return Program(name, arguments, folder / f"{name}.log")
+
+    async def open(self) -> None:
+        """Start the back-end."""
+        await self.program.start()
+        assert await self.program.until_ready(), f"see {self.program.log_file}"
+
+    async def close(self) -> None:
+        """Stop it in order."""
+        await self.program.stop()
+
+    async def ask(self, user_id: int, message: Any) -> Any:
+        """Nobody outside can."""
+        raise NotImplementedError
+
+    async def newcomer(self) -> Person:
+        """Somebody who has a chat with the bot, which has answered."""
+        person = self.sandbox.person(next(self._ids))
+        await person.say("/start")
+        await person.wait_for(_offers("go:plans"), timeout_s=PATIENCE_S)
+        return person
+
+    async def buy(self, person: Person, plan_id: str) -> None:
+        """A month on a node, or anywhere, paid."""
+        async with asyncio.timeout(2 * PATIENCE_S):
+            while not isinstance(await person.pay(await self._invoice(person, plan_id)), Paid):
+                await _pause(0.2)
+
+    async def _invoice(self, person: Person, plan_id: str) -> Message:
+        while True:
+            seen = person.revision
+            await person.say("/buy")
+            with suppress(NotSeenError):
+                plans = await person.wait_for(_offers("plan:"), timeout_s=AGAIN_S, after=seen)
+                seen = person.revision
+                await person.tap(plans, _button(plans, f"plan:{plan_id}:"))
+                return await person.wait_for(
+                    lambda m: m.invoice is not None, timeout_s=AGAIN_S, after=seen
+                )
+
+    async def renew_link(self, person: Person) -> None:
+        """A new link in place of the one that leaked."""
+        old = person.link
+        while person.link == old:
+            seen = person.revision
+            await person.say("/start")
+            with suppress(NotSeenError):
+                card = await person.wait_for(_offers("go:newlink"), timeout_s=AGAIN_S, after=seen)
+                seen = person.revision
+                await person.tap(card, _button(card, "go:newlink"))
+                asked = await person.wait_for(_offers("newlink:"), timeout_s=AGAIN_S, after=seen)
+                seen = person.revision
+                await person.tap(asked, _button(asked, "newlink:1"))
+                await person.wait_for(
+                    lambda m: m.link not in {None, old}, timeout_s=AGAIN_S, after=seen
+                )
+
+    async def grant(self, person: Person, node_id: str, period_s: int) -> None:
+        """A minute from an owner, anywhere, of which all but `period_s` seconds pass at once."""
+        del node_id
+        await self._owner_says(f"/grant {person.id} 1m to try")
+        await self.until(
+            "SELECT count(*) > 0 FROM subscriptions WHERE user_id = $1 AND status = 'active'",
+            person.id,
+        )
+        await self.age(person, 60 - period_s)
+
+    async def revoke(self, person: Person) -> None:
+        """No more access for somebody."""
+        await self._owner_says(f"/revoke {person.id} asked for")
+
+    async def age(self, person: Person, seconds: float) -> None:
+        """Let time pass for one person alone."""
+        async with connected(self.database_url) as rows, rows.transaction():
+            # As a take-over does: while a transaction is under way this could be a deadlock.
+            await rows.execute("LOCK TABLE shards IN EXCLUSIVE MODE")
+            await rows.execute("SET LOCAL session_replication_role = replica")
+            for statement in AGE:
+                await rows.execute(statement, person.id, seconds)
+
+    async def _owner_says(self, text: str) -> None:
+        await self.sandbox.person(OWNER).say(text)
+
+
+def _offers(prefix: str) -> Callable[[Message], bool]:
+    return lambda message: any(b.data and b.data.startswith(prefix) for b in message.buttons)
+
+
+def _button(message: Message, prefix: str) -> Button:
+    return next(b for b in message.buttons if b.data and b.data.startswith(prefix))
+
+
+async def _pause(seconds: float) -> None:
+    with suppress(TimeoutError):
+        await asyncio.wait_for(asyncio.Event().wait(), seconds)
