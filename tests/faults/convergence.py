@@ -493,7 +493,7 @@ async def _shows(person: Person, uuid: UUID) -> bool:
 
 
 @asynccontextmanager
-async def town(  # noqa: PLR0913 - a wish each
+async def town(
     folder: Path,
     database_url: str,
     cipher: LinkCipher,
