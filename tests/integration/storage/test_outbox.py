@@ -1,6 +1,7 @@
 """What must be told: the latest state, in order for each person, and kept for who is away."""
 
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -31,10 +32,7 @@ async def state(rows: Rows, row: OutboxRow) -> dict[str, Any]:
 async def tell_again(database: Database, row: OutboxRow) -> None:
     """The order's live message is out of date."""
     async with database.transaction() as connection:
-        purchase_id = await connection.fetchval(
-            "SELECT (payload->>'purchase_id')::uuid FROM outbox WHERE id = $1", row.id
-        )
-        await outbox.purchase_news(connection, purchase_id)
+        await outbox.purchase_news(connection, UUID(row.payload["purchase_id"]))
 
 
 async def test_an_order_s_progress_comes_before_its_link(shop: Shop) -> None:

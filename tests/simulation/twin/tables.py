@@ -201,6 +201,16 @@ class Table:
         else:
             self._put(key, before)
 
+    def replace(self, rows: Iterable[Row]) -> None:
+        """Have these rows, whatever was there; nothing is checked."""
+        self.rows.clear()
+        for _, taken in self._uniques.values():
+            taken.clear()
+        for _, index in self._indexes.values():
+            index.clear()
+        for row in rows:
+            self._put(self._key(row), row)
+
     def drop(self, name: str) -> bool:
         """Refuse nothing any more by the constraint of this name; whether there was one."""
         before = len(self._uniques) + len(self._checks) + len(self._foreign)
