@@ -6,10 +6,11 @@ after it. Statements take no time: nothing else runs between two of a transactio
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum, auto
 from types import TracebackType
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 
@@ -65,32 +66,32 @@ class TwinConnection:
 
     async def execute(self, query: str, *arguments: Any) -> str:
         """Run a statement; its command tag."""
-        done = await self._run(query, arguments)
+        done = self._run(query, arguments) if self._within else await self._alone(query, arguments)
         return f"{_verb(query)} {done if isinstance(done, int) else len(done)}"
 
     async def executemany(self, query: str, many: Iterable[tuple[Any, ...]]) -> None:
         """Run a statement again and again, as one."""
-        if self._within:
-            for arguments in many:
-                await self._run(query, arguments)
+        if not self._within:
+            async with self.transaction():
+                await self.executemany(query, many)
             return
-        async with self.transaction():
-            await self.executemany(query, many)
+        for arguments in many:
+            self._run(query, arguments)
 
     async def fetch(self, query: str, *arguments: Any) -> list[Record]:
         """Run a statement; all rows of its answer."""
-        done = await self._run(query, arguments)
+        done = self._run(query, arguments) if self._within else await self._alone(query, arguments)
         return [] if isinstance(done, int) else done
 
     async def fetchrow(self, query: str, *arguments: Any) -> Record | None:
         """Run a statement; the first row of its answer."""
-        found = await self.fetch(query, *arguments)
-        return found[0] if found else None
+        done = self._run(query, arguments) if self._within else await self._alone(query, arguments)
+        return None if isinstance(done, int) or not done else done[0]
 
     async def fetchval(self, query: str, *arguments: Any) -> Any:
         """Run a statement; the first value of its answer."""
-        found = await self.fetch(query, *arguments)
-        return found[0][0] if found else None
+        done = self._run(query, arguments) if self._within else await self._alone(query, arguments)
+        return None if isinstance(done, int) or not done else next(iter(done[0].values()))
 
     async def begin(self) -> int:
         """Begin a transaction, or a savepoint: what to go back to."""
@@ -121,31 +122,42 @@ class TwinConnection:
         if not failed:
             await self._pause(Moment.AFTER_COMMIT)
 
-    async def _run(self, query: str, arguments: Iterable[Any]) -> list[Record] | int:
-        twin = twin_of(query, self._line.twins)
-        given = [_plain(argument) for argument in arguments]
-        if self._within:
-            self._refuse_if_cut()
-            if self._broken:
-                raise asyncpg.InFailedSQLTransactionError(
-                    "current transaction is aborted, commands ignored until its end"
-                )
-            try:
-                return twin(self._tables, *given)
-            except asyncpg.PostgresError:
-                self._broken = True
-                raise
+    def _run(self, query: str, arguments: Iterable[Any]) -> list[Record] | int:
+        """Run a statement of the transaction; after one that failed no other runs."""
+        self._refuse_if_cut()
+        if self._broken:
+            raise asyncpg.InFailedSQLTransactionError(
+                "current transaction is aborted, commands ignored until its end"
+            )
+        try:
+            return self._answer(query, arguments)
+        except asyncpg.PostgresError:
+            self._broken = True
+            raise
+
+    async def _alone(self, query: str, arguments: Iterable[Any]) -> list[Record] | int:
+        """Run a statement outside of a transaction."""
         await self._pause(Moment.READ)
         async with self._tables.turn:
             self._refuse_if_cut()
             self._tables.begin(self._line.now)
             try:
-                return twin(self._tables, *given)
+                return self._answer(query, arguments)
             except BaseException:
                 self._tables.undo()
                 raise
             finally:
                 self._tables.keep()
+
+    def _answer(self, query: str, arguments: Iterable[Any]) -> list[Record] | int:
+        twin = self._line.twins.get(query) or twin_of(query, self._line.twins)
+        return twin(
+            self._tables,
+            *[
+                argument if type(argument) in AS_THEY_ARE else _plain(argument)
+                for argument in arguments
+            ],
+        )
 
     def _refuse_if_cut(self) -> None:
         if self._line.cut:
@@ -171,6 +183,10 @@ class TwinTransaction:
         trace: TracebackType | None,
     ) -> None:
         await self._connection.end(self._mark, inner=self._inner, failed=kind is not None)
+
+
+#: Types of arguments that need no second look.
+AS_THEY_ARE = frozenset({type(None), bool, int, float, bytes, datetime, timedelta, UUID, dict})
 
 
 def _plain(argument: Any) -> Any:

@@ -23,8 +23,7 @@ Between transactions rows may be prepared by hand: `tables.users.insert(tg_id=7,
 `tables.users.update(row, status="banned")`, and then `tables.keep()`.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, cast
 
@@ -63,9 +62,14 @@ class _Pool:
     def __init__(self, line: Line) -> None:
         self._line = line
 
-    @asynccontextmanager
-    async def acquire(self, **_: float) -> AsyncIterator[TwinConnection]:
-        yield self._connection()
+    def acquire(self, **_: float) -> "_Pool":
+        return self
+
+    async def __aenter__(self) -> TwinConnection:
+        return self._connection()
+
+    async def __aexit__(self, *_: object) -> None:
+        """A connection needs no giving back."""
 
     async def fetchval(self, query: str, *arguments: Any) -> Any:
         return await self._connection().fetchval(query, *arguments)

@@ -9,6 +9,7 @@ import random
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from operator import itemgetter
 from typing import Any, NoReturn, TypeAlias
 from uuid import UUID
 
@@ -29,6 +30,19 @@ class Unique:
     name: str
     columns: tuple[str, ...]
     where: Callable[[Row], bool] | None = None
+    #: What no two rows may have in common; None of a row that may have it.
+    value: Key = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "value", self._value())
+
+    def _value(self) -> Key:
+        where, values = self.where, itemgetter(*self.columns) if self.columns else tuple
+        if where is not None:
+            return lambda row: values(row) if where(row) else None
+        if len(self.columns) < 2:
+            return values
+        return lambda row: None if None in (value := values(row)) else value
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +70,7 @@ class Schema:
     #: Every column in PostgreSQL's order, with what stands in it when nothing is said.
     columns: Mapping[str, Any]
     key: tuple[str, ...]
-    required: tuple[str, ...]
+    required: frozenset[str]
     uniques: tuple[Unique, ...] = ()
     checks: tuple[Check, ...] = ()
     foreign: tuple[Foreign, ...] = ()
@@ -67,6 +81,16 @@ class Schema:
     append_only: str | None = None
     #: Called with the row before and the row after.
     trigger: Callable[["Tables", Row | None, Row], None] | None = None
+    #: A row of defaults, and the defaults that are made for each row.
+    template: Row = field(init=False)
+    made: tuple[tuple[str, Callable[["Tables"], Any]], ...] = field(init=False)
+    key_of: Key = field(init=False)
+
+    def __post_init__(self) -> None:
+        made = {name: value for name, value in self.columns.items() if callable(value)}
+        object.__setattr__(self, "template", {**self.columns, **dict.fromkeys(made)})
+        object.__setattr__(self, "made", tuple(made.items()))
+        object.__setattr__(self, "key_of", itemgetter(*self.key))
 
 
 class Table:
@@ -78,15 +102,13 @@ class Table:
         #: The last number that was given out.
         self.last_number = 0
         self._tables = tables
-        self._template = {
-            name: None if callable(value) else value for name, value in schema.columns.items()
+        self._uniques: dict[str, tuple[Unique, dict[Any, Any]]] = {
+            unique.name: (unique, {}) for unique in schema.uniques
         }
-        self._made = [(name, value) for name, value in schema.columns.items() if callable(value)]
-        self._uniques = {unique.name: (unique, dict[Any, Any]()) for unique in schema.uniques}
-        self._checks = list(schema.checks)
-        self._foreign = list(schema.foreign)
-        self._indexes = {
-            name: (key, dict[Any, dict[Any, None]]()) for name, key in schema.indexes.items()
+        self._checks = schema.checks
+        self._foreign = schema.foreign
+        self._indexes: dict[str, tuple[Key, dict[Any, dict[Any, None]]]] = {
+            name: (key, {}) for name, key in schema.indexes.items()
         }
 
     def get(self, key: Any) -> Row | None:
@@ -115,11 +137,12 @@ class Table:
 
     def _draft(self, values: Row) -> Row:
         """A row as INSERT makes it, with its defaults; its number is given out."""
-        row = {**self._template, **values}
-        if self.schema.identity is not None:
+        schema = self.schema
+        row = {**schema.template, **values}
+        if schema.identity is not None:
             self.last_number += 1
-            row[self.schema.identity] = self.last_number
-        for name, make in self._made:
+            row[schema.identity] = self.last_number
+        for name, make in schema.made:
             if name not in values:
                 row[name] = make(self._tables)
         return row
@@ -131,7 +154,7 @@ class Table:
             asyncpg.IntegrityConstraintViolationError: a rule of the table forbids it.
         """
         row = self._draft(values)
-        self._refuse_wrong(row)
+        self._refuse_wrong(row, self.schema.required)
         return self._add(row)
 
     def insert_unless(self, unique: str, **values: Any) -> tuple[Row, bool]:
@@ -140,17 +163,17 @@ class Table:
         As with ON CONFLICT, a number is given out either way.
         """
         row = self._draft(values)
-        self._refuse_wrong(row)
+        self._refuse_wrong(row, self.schema.required)
         if unique in self._uniques:
-            holder = self.holder(unique, self._value(self._uniques[unique][0], row))
+            holder = self.holder(unique, self._uniques[unique][0].value(row))
             if holder is not None:
                 return holder, False
         return self._add(row), True
 
     def _add(self, row: Row) -> Row:
-        key = self._key(row)
+        key = self.schema.key_of(row)
         for unique, taken in self._uniques.values():
-            value = self._value(unique, row)
+            value = unique.value(row)
             if value is not None and value in taken:
                 self._refuse_double(unique)
         for foreign in self._foreign:
@@ -165,28 +188,45 @@ class Table:
         """Put a changed row in the place of one that stands."""
         if self.schema.append_only is not None:
             raise asyncpg.RaiseError(self.schema.append_only)
+        schema = self.schema
         after = {**row, **changes}
-        self._refuse_wrong(after)
-        key = self._key(row)
-        for unique, taken in self._uniques.values():
-            value = self._value(unique, after)
-            if value is not None and taken.get(value, key) != key:
-                self._refuse_double(unique)
+        self._refuse_wrong(after, changes)
+        key = schema.key_of(row)
+        moves = self._moves(row, after)
         for foreign in self._foreign:
             if foreign.column in changes:
                 self._refuse_orphan(foreign, after)
         self._tables.log.append((self, key, row))
-        self._take(key, row)
-        self._put(key, after)
-        if self.schema.trigger is not None:
-            self.schema.trigger(self._tables, row, after)
+        for taken, old, new in moves:
+            taken.pop(old, None)
+            if new is not None:
+                taken[new] = key
+        for found_by, index in self._indexes.values():
+            old, new = found_by(row), found_by(after)
+            if old != new:
+                _take_out(index, old, key)
+                _put_in(index, new, key)
+        self.rows[key] = after
+        if schema.trigger is not None:
+            schema.trigger(self._tables, row, after)
         return after
+
+    def _moves(self, row: Row, after: Row) -> list[tuple[dict[Any, Any], Any, Any]]:
+        """The unique keys that a change gives up and takes."""
+        moves = []
+        for unique, taken in self._uniques.values():
+            old, new = unique.value(row), unique.value(after)
+            if old != new:
+                if new is not None and new in taken:
+                    self._refuse_double(unique)
+                moves.append((taken, old, new))
+        return moves
 
     def delete(self, row: Row) -> None:
         """Remove a row."""
         if self.schema.append_only is not None:
             raise asyncpg.RaiseError(self.schema.append_only)
-        key = self._key(row)
+        key = self.schema.key_of(row)
         self._tables.log.append((self, key, row))
         self._take(key, row)
         del self.rows[key]
@@ -209,55 +249,36 @@ class Table:
         for _, index in self._indexes.values():
             index.clear()
         for row in rows:
-            self._put(self._key(row), row)
+            self._put(self.schema.key_of(row), row)
 
     def drop(self, name: str) -> bool:
         """Refuse nothing any more by the constraint of this name; whether there was one."""
         before = len(self._uniques) + len(self._checks) + len(self._foreign)
         self._uniques.pop(name, None)
-        self._checks = [check for check in self._checks if check.name != name]
-        self._foreign = [foreign for foreign in self._foreign if foreign.name != name]
+        self._checks = tuple(check for check in self._checks if check.name != name)
+        self._foreign = tuple(foreign for foreign in self._foreign if foreign.name != name)
         return len(self._uniques) + len(self._checks) + len(self._foreign) < before
-
-    def _key(self, row: Row) -> Any:
-        key = self.schema.key
-        return row[key[0]] if len(key) == 1 else tuple(row[name] for name in key)
-
-    def _value(self, unique: Unique, row: Row) -> Any:
-        if unique.where is not None and not unique.where(row):
-            return None
-        if len(unique.columns) == 1:
-            return row[unique.columns[0]]
-        value = tuple(row[name] for name in unique.columns)
-        return None if None in value else value
 
     def _put(self, key: Any, row: Row) -> None:
         self.rows[key] = row
         for unique, taken in self._uniques.values():
-            value = self._value(unique, row)
+            value = unique.value(row)
             if value is not None:
                 taken[value] = key
         for found_by, index in self._indexes.values():
-            value = found_by(row)
-            if value is not None:
-                index.setdefault(value, {})[key] = None
+            _put_in(index, found_by(row), key)
 
     def _take(self, key: Any, row: Row) -> None:
         for unique, taken in self._uniques.values():
-            value = self._value(unique, row)
+            value = unique.value(row)
             if value is not None:
                 taken.pop(value, None)
         for found_by, index in self._indexes.values():
-            value = found_by(row)
-            if value is not None:
-                keys = index[value]
-                del keys[key]
-                if not keys:
-                    del index[value]
+            _take_out(index, found_by(row), key)
 
-    def _refuse_wrong(self, row: Row) -> None:
-        for name in self.schema.required:
-            if row[name] is None:
+    def _refuse_wrong(self, row: Row, names: Iterable[str]) -> None:
+        for name in names:
+            if row[name] is None and name in self.schema.required:
                 refuse(
                     asyncpg.NotNullViolationError,
                     f'null value in column "{name}" of relation "{self.schema.name}"',
@@ -337,9 +358,11 @@ class Tables:
         """Take away one protection: a unique key, a CHECK or a foreign key, by its name.
 
         Raises:
-            LookupError: there is none of this name.
+            LookupError: there is none of this name, or it is a primary key, which rows are kept by.
         """
-        if not any(table.drop(constraint) for table in self.of.values()):
+        if constraint.endswith("_pkey") or not any(
+            table.drop(constraint) for table in self.of.values()
+        ):
             raise LookupError(constraint)
 
     def begin(self, wall: Callable[[], datetime]) -> None:
@@ -373,6 +396,20 @@ class Tables:
         while len(log) > mark:
             table, key, before = log.pop()
             table.restore(key, before)
+
+
+def _put_in(index: dict[Any, dict[Any, None]], value: Any, key: Any) -> None:
+    if value is not None:
+        index.setdefault(value, {})[key] = None
+
+
+def _take_out(index: dict[Any, dict[Any, None]], value: Any, key: Any) -> None:
+    if value is None:
+        return
+    keys = index[value]
+    del keys[key]
+    if not keys:
+        del index[value]
 
 
 def refuse(kind: type[asyncpg.PostgresError], text: str, **names: str) -> NoReturn:
