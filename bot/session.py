@@ -12,6 +12,8 @@ from aiogram.exceptions import ClientDecodeError, TelegramNetworkError
 from aiogram.methods import TelegramMethod
 from aiogram.methods.base import TelegramType
 
+from config import crashing
+
 #: For those who pass it on and know nothing of Telegram.
 TelegramBot: TypeAlias = Bot
 
@@ -67,8 +69,11 @@ class GuardedSession(AiohttpSession):
         self._guard()
         if timeout is None and isinstance(method, GetRawUpdates):
             timeout = method.timeout + REQUEST_TIMEOUT_S
+        crashing.before(f"telegram {method.__api_method__}")
         try:
-            return await super().make_request(bot, method, timeout)
+            answer = await super().make_request(bot, method, timeout)
+            crashing.after(f"telegram {method.__api_method__}")
+            return answer
         except TelegramNetworkError as error:
             message = error.message.replace(bot.token, "<token>")
         except (ClientDecodeError, UnicodeDecodeError):

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -16,6 +16,7 @@ from pydantic import (
     model_validator,
 )
 
+from config import crashing
 from config.loading import FileSettings, load
 from config.money import EXPONENTS, STARS, Currency
 from config.network import BaseUrl, ListenAddress, is_loopback, split_address
@@ -249,6 +250,13 @@ class NodeEntry(Section):
     capacity: int | None = Field(default=None, ge=1, le=10_000_000)
 
 
+class TestingSection(Section):
+    """For tests of the program alone."""
+
+    #: The process ends at once where it comes to this point.
+    crash_at: Annotated[str, AfterValidator(crashing.known)] | None = None
+
+
 class Settings(FileSettings):
     """The back-end's settings."""
 
@@ -266,6 +274,21 @@ class Settings(FileSettings):
     breaker: BreakerSection = BreakerSection()
     reconciler: ReconcilerSection = ReconcilerSection()
     expiry: ExpirySection = ExpirySection()
+    testing: TestingSection = TestingSection()
+
+    @model_validator(mode="after")
+    def _crashes_are_for_this_machine(self) -> "Settings":
+        if self.testing.crash_at is None:
+            return self
+        called = [self.telegram.api_base or "", *(node.url for node in self.nodes)]
+        if self.payments.cryptopay.token is not None:
+            called.append(self.payments.cryptopay.network)
+        url = self.database.url
+        hosts = [split_address(self.http.listen)[0]] + [urlsplit(u).hostname or "" for u in called]
+        hosts += [_host_of(url.get_secret_value())] if url is not None else []
+        if not all(map(is_loopback, hosts)):
+            raise ValueError("testing.crash_at: not every address is on this machine")
+        return self
 
     @field_validator("nodes")
     @classmethod
@@ -295,6 +318,13 @@ class PlaceSettings(FileSettings):
     """Where a back-end keeps its things: all that is needed to find one that runs."""
 
     data_dir: Path = Path("data")
+
+
+def _host_of(database_url: str) -> str:
+    """The host of a DSN that asyncpg would call; a socket in a folder is on this machine."""
+    parts = urlsplit(database_url)
+    named = parts.hostname or parse_qs(parts.query).get("host", [""])[0]
+    return "localhost" if named.startswith("/") else named
 
 
 def load_settings(

@@ -15,6 +15,8 @@ from uuid import UUID
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
+from config import crashing
+from storage import phase
 from storage.errors import CallInTransaction, Fenced, RolledBack, StorageUnavailable
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
@@ -164,6 +166,8 @@ class Database:
                 self.fenced.set()
                 raise Fenced
             yield connection
+            crashing.before(phase.name.get())
+        crashing.after(phase.name.get())
 
 
 @contextmanager

@@ -503,6 +503,7 @@ class NoticePhases:
         return LinkNews(user=user, subscription=subscription, link=link, moved=stored["moved"])
 
 
+@phases
 class PostgresQueries:
     """Reads of the bot that need no order among a user's commands."""
 

@@ -1,7 +1,4 @@
-"""A town whose back-end is a process of its own, so that it can be killed; its people write to it.
-
-The clock is the process's own: nothing is faster here.
-"""
+"""Towns whose people write to the bot; one back-end is a process of its own, and can be killed."""
 
 import asyncio
 import os
@@ -9,7 +6,6 @@ import signal
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
 
 from bot.sandbox import Button, Message, Paid, Person
 from bot.sandbox.errors import NotSeenError
@@ -73,32 +69,8 @@ class Program(ChildProgram):
 
 
 @dataclass
-class OwnProcessTown(Town):
+class TalkingTown(Town):
     """People act through Telegram, and try again as people do."""
-
-    program: Program = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.program = self.another()
-
-    def another(self, name: str = "backend") -> Program:
-        """One more back-end with the same settings, not started."""
-        folder = self.settings.data_dir
-        arguments = ["--config", str(folder / "tollgate.toml"), "run"]
-        return Program(name, arguments, folder / f"{name}.log")
-
-    async def open(self) -> None:
-        """Start the back-end."""
-        await self.program.start()
-        assert await self.program.until_ready(), f"see {self.program.log_file}"
-
-    async def close(self) -> None:
-        """Stop it in order."""
-        await self.program.stop()
-
-    async def ask(self, user_id: int, message: Any) -> Any:
-        """Nobody outside can."""
-        raise NotImplementedError
 
     async def newcomer(self) -> Person:
         """Somebody who has a chat with the bot, which has answered."""
@@ -124,6 +96,10 @@ class OwnProcessTown(Town):
                 return await person.wait_for(
                     lambda m: m.invoice is not None, timeout_s=AGAIN_S, after=seen
                 )
+
+    async def told(self, person: Person) -> None:
+        """Until somebody has a link."""
+        await person.wait_for(lambda message: message.link is not None, timeout_s=PATIENCE_S)
 
     async def renew_link(self, person: Person) -> None:
         """A new link in place of the one that leaked."""
@@ -167,6 +143,31 @@ class OwnProcessTown(Town):
 
     async def _owner_says(self, text: str) -> None:
         await self.sandbox.person(OWNER).say(text)
+
+
+@dataclass
+class OwnProcessTown(TalkingTown):
+    """The clock is the process's own: nothing is faster here."""
+
+    program: Program = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.program = self.another()
+
+    def another(self, name: str = "backend") -> Program:
+        """One more back-end with the same settings, not started."""
+        folder = self.settings.data_dir
+        arguments = ["--config", str(folder / "tollgate.toml"), "run"]
+        return Program(name, arguments, folder / f"{name}.log")
+
+    async def open(self) -> None:
+        """Start the back-end."""
+        await self.program.start()
+        assert await self.program.until_ready(), f"see {self.program.log_file}"
+
+    async def close(self) -> None:
+        """Stop it in order."""
+        await self.program.stop()
 
 
 def _offers(prefix: str) -> Callable[[Message], bool]:

@@ -16,6 +16,7 @@ import aiohttp
 from aiohttp.payload import BytesIOPayload
 from pydantic import BaseModel, ValidationError
 
+from config import crashing
 from xray_api.client.errors import (
     DigestChanged,
     EpochChanged,
@@ -158,11 +159,13 @@ class NodeTransport:
         self, method: str, path: str, deadline_s: float, most_bytes: int, **request: Any
     ) -> Answer:
         timeout = aiohttp.ClientTimeout(total=deadline_s, sock_connect=CONNECT_TIMEOUT_S)
+        crashing.before(f"node {method}")
         try:
             async with self._connections().request(
                 method, self._url + path, timeout=timeout, allow_redirects=False, **request
             ) as response:
                 body = await _limited(response.content, most_bytes)
+                crashing.after(f"node {method}")
                 self._note_clock(response.headers.get("Date", ""))
                 return Answer(response.status, body, _seconds(response.headers))
         except (aiohttp.ClientSSLError, aiohttp.ServerFingerprintMismatch) as error:

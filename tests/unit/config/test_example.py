@@ -71,7 +71,11 @@ def written(values: dict[str, Any], path: str = "") -> dict[str, Any]:
     return found
 
 
-KNOWN = settings_of(Settings) | settings_of(NodeSettings)
+KNOWN = {
+    name: default
+    for name, default in (settings_of(Settings) | settings_of(NodeSettings)).items()
+    if not name.startswith("testing.")  # no operator's
+}
 
 
 def test_the_example_names_every_setting_and_no_other() -> None:
