@@ -39,7 +39,7 @@ async def test_four_flows_pass_every_point_and_no_step_without_one(
     tmp_path: Path, database_url: str, cipher: LinkCipher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     passed: set[str] = set()
-    async with town(tmp_path, database_url, cipher, monkeypatch, of=TalkingTown) as made:
+    async with town(tmp_path, database_url, cipher, of=TalkingTown) as made:
         assert isinstance(made, TalkingTown)
         monkeypatch.setattr(crashing, "_reached", passed.add)
         person = await made.newcomer()
