@@ -2,7 +2,9 @@
 
 import asyncio
 from collections import defaultdict, deque
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +84,17 @@ class Fault:
 
 
 class Faults:
-    """What will go wrong next, method by method."""
+    """What will go wrong next, method by method.
+
+    Attributes:
+        swallowed: Updates that were lost on their way, oldest first.
+    """
 
     def __init__(self) -> None:
         self._queues: defaultdict[str, deque[AnyFault]] = defaultdict(deque)
         self._repeats = 0
+        self._lost: list[Callable[[dict[str, Any]], bool]] = []
+        self.swallowed: list[dict[str, Any]] = []
 
     def next(self, method: str, fault: AnyFault, *, times: int = 1) -> None:
         """The next `times` calls of `method` (any case) suffer `fault`, after those queued before.
@@ -102,10 +110,15 @@ class Faults:
         """The next `times` updates are delivered twice, with the same ``update_id``."""
         self._repeats += times
 
+    def swallow_next_update(self, wanted: Callable[[dict[str, Any]], bool]) -> None:
+        """The next update that is `wanted` never reaches the bot."""
+        self._lost.append(wanted)
+
     def clear(self) -> None:
         """Forget everything that has not happened yet."""
         self._queues.clear()
         self._repeats = 0
+        self._lost.clear()
 
     def take(self, method: str) -> AnyFault | None:
         """The fault for this call, which is thereby used up."""
@@ -113,6 +126,15 @@ class Faults:
             if self._queues[name]:
                 return self._queues[name].popleft()
         return None
+
+    def swallows(self, update: dict[str, Any]) -> bool:
+        """Whether the update being created is lost."""
+        for wanted in self._lost:
+            if wanted(update):
+                self._lost.remove(wanted)
+                self.swallowed.append(update)
+                return True
+        return False
 
     def take_duplicate(self) -> bool:
         """Whether the update being created is one of those delivered twice."""

@@ -15,7 +15,7 @@ from bot.sandbox.chat_page import ChatPage
 from bot.sandbox.faults import Faults
 from bot.sandbox.guard import local_only
 from bot.sandbox.payment_methods import PaymentMethods
-from bot.sandbox.payments import Cashier
+from bot.sandbox.payments import Cashier, Invoice
 from bot.sandbox.person import Person
 from bot.sandbox.questions import Questions
 from bot.sandbox.rates import OVERALL, PER_CHAT, RateLimit
@@ -153,6 +153,14 @@ class Sandbox:
                 chat, self._world, self._updates, self._taps, self._cashier
             )
         return self._people[person_id]
+
+    def charge(self, payer_id: int, invoice: Invoice) -> str:
+        """Charges somebody for whatever is said here and asks the bot nothing first.
+
+        Returns:
+            The id of the charge.
+        """
+        return self._cashier.charge(self.person(payer_id).chat, invoice)
 
     def redeliver(self, update: dict[str, object]) -> None:
         """Delivers an update once more, under the id it had."""

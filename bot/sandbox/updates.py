@@ -55,6 +55,8 @@ class UpdateQueue:
         body = {"update_id": self._next_id, kind: content}
         pending = Pending(self._next_id, body, asyncio.get_running_loop().time())
         self._next_id += 1
+        if self._faults.swallows(body):
+            return
         self._pending.extend([pending] * (2 if self._faults.take_duplicate() else 1))
         self.wake()
 

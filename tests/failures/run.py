@@ -21,6 +21,18 @@ import pytest
 
 from storage.links import LinkCipher
 from tests.failures.cells import Cells, Doors, Observed, cells, misses
+from tests.failures.money import (
+    BOUGHT,
+    FOUND_BY_OWNERS,
+    RECORDED,
+    Books,
+    Charge,
+    Fate,
+    Taken,
+    compare,
+    of_crypto_pay,
+    of_telegram,
+)
 from tests.failures.scenario import Scenario
 from tests.faults.convergence import (
     FIRST,
@@ -106,6 +118,7 @@ class Run:
         patch: what is changed of this process for the run.
         strangers: whom the scenario let in behind the back-end's back.
         gaps: distances of attempts at what is no wish, where those are what backs off; seconds.
+        fates: what has to become of a charge, where more than one thing may.
     """
 
     scenario: Scenario
@@ -115,6 +128,7 @@ class Run:
     patch: pytest.MonkeyPatch
     strangers: set[UUID] = field(default_factory=set)
     gaps: list[float] = field(default_factory=list)
+    fates: dict[Charge, Fate] = field(default_factory=dict)
     trade: Trade | None = None
     began: Any = None
     ended: Any = None
@@ -246,8 +260,29 @@ class Run:
             if any(row["id"] in text and "frozen" in text.lower() for text in texts)
         )
 
+    async def books(self) -> Books:
+        """Each charge that the emulators took, and what became of it."""
+        found = await self.town.sql(FOUND_BY_OWNERS)
+        by_owners = {
+            ("manual", row["id"]): Taken(amount=row["price"], currency=row["currency"])
+            for row in found
+        }
+        taken = of_telegram(self.town.sandbox) | of_crypto_pay(self.town.coins) | by_owners
+        rows, bought = await self.town.sql(RECORDED), await self.town.sql(BOUGHT)
+        owners = [self.town.sandbox.person(one) for one in self.town.settings.telegram.admins]
+        alerts = [message.text for owner in owners for message in owner.messages]
+        books = compare(taken, rows, [row["source_id"] for row in bought], alerts)
+        missed = [
+            f"{' '.join(charge)} was to be {fate}"
+            for charge, fate in self.fates.items()
+            if books.fates.get(charge) != fate
+        ]
+        return Books(fates=books.fates, wrong=(*books.wrong, *missed))
+
     async def settled(self) -> bool:
         """Whether nodes have what the rows want, all is confirmed, and people know their links.
+
+        Also whether all money is where it belongs.
 
         On a frozen node nobody is removed: it may have more.
         """
@@ -263,7 +298,8 @@ class Run:
                 or (site.id not in frozen and listed != wanted)
             ):
                 return False
-        return all(self._told(row) for row in await self.town.sql(RIGHTS) if row["right"])
+        known = all(self._told(row) for row in await self.town.sql(RIGHTS) if row["right"])
+        return known and not (await self.books()).wrong
 
     async def heal(self, bound_s: float) -> tuple[float | None, Doors]:
         """Wait until the closing check holds; the seconds since the fault's end, and the doors."""
@@ -350,6 +386,9 @@ async def running(
             toml=scenario.setting.toml,
             database_proxy=scenario.setting.database_proxy,
             of=OwnProcessTown if scenario.setting.own_process else None,
+            owners=scenario.setting.owners,
+            called=scenario.setting.called,
+            more_ways=scenario.setting.more_ways,
         ) as made:
             source = random.Random(seed)  # noqa: S311 - repeatable
             run = Run(scenario, made, seed, source, patch)
@@ -377,6 +416,7 @@ async def play(
             f"{column.upper()} expected {expected}, saw {got}"
             for column, (expected, got) in misses(found, scenario.target).items()
         ]
+        why += [f"money: {wrong}" for wrong in (await run.books()).wrong]
         if not run.hits:
             why.append("the fault never met anything")
         if not why:

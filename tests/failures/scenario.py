@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.failures.cells import Cells, Envelope
-from tests.faults.convergence import FACTOR
+from tests.faults.convergence import FACTOR, OWNER
 
 if TYPE_CHECKING:
     from tests.failures.run import Run
@@ -33,6 +33,9 @@ class Setting:
             bounds are measured, which do not shrink.
         database_proxy: a fault proxy stands between the back-end and PostgreSQL.
         own_process: the back-end is a process of its own, and people act through Telegram.
+        owners: who run the shop; the first is `OWNER`.
+        called: Telegram calls the back-end, and is not polled.
+        more_ways: people can pay by Crypto Pay and by hand too.
     """
 
     tls: bool = False
@@ -41,6 +44,9 @@ class Setting:
     factor: float = FACTOR
     database_proxy: bool = False
     own_process: bool = False
+    owners: tuple[int, ...] = (OWNER,)
+    called: bool = False
+    more_ways: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ processes and calls take does not shrink.
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count
@@ -16,20 +16,24 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import structlog
+from pydantic import SecretStr
 
 from actors.runtime.clock import LoopClock, Timer
 from actors.runtime.replies import Unavailable
 from actors.user.messages import (
     ChangeStanding,
-    CreditPayment,
     GrantAccess,
     InvoiceDue,
     InvoiceSent,
     OpenPurchase,
     Standing,
+    UserUnknown,
 )
-from bot.sandbox import Person, Sandbox
+from bot.gateways.payload import InvoiceClaim, PayloadSigner
+from bot.sandbox import Invoice, Person, Sandbox
+from bot.sandbox.crypto_pay import CryptoPayDouble
 from bot.sandbox.rates import RateLimit
+from config.keys import MasterKeys
 from config.settings import Settings, load_settings
 from storage.links import LinkCipher
 from supervisors.wiring import Backend, UserDirectory, wire
@@ -45,6 +49,7 @@ from tests.integration.node_fixtures import (
     Files,
     Page,
     eventually,
+    free_port,
     make_files,
     serving_page,
 )
@@ -65,8 +70,13 @@ FIRST, SECOND = "node-1", "node-2"
 OFTEN = RateLimit(per_s=1_000, burst=1_000)
 #: Between two people of one node, seconds.
 PACE_S = 0.2
+#: Between two looks whether a payment was decided about, seconds.
+LOOK_EVERY_S = 0.1
 #: Of the tests' `keys`.
 MASTER = "a master secret for tests, long enough"
+#: What Telegram shows with its calls.
+SECRET = "0123456789abcdef0123"
+HOOK, PUSHES = "/telegram/hook", "/webhooks/cryptopay"
 
 SETTINGS = """
 data_dir = "{folder}"
@@ -75,16 +85,33 @@ plans_file = "{folder}/plans.toml"
 [telegram]
 token = "{token}"
 api_base = "{telegram}"
-admins = [{owner}]
-
+admins = {owners}
+{called}
 [http]
-listen = "127.0.0.1:0"
+listen = "127.0.0.1:{port}"
 
 [database]
 url = "{database}"
 
 [security]
 keys = ["{master}"]
+
+"""
+#: For a town that Telegram calls, and is not polled by.
+CALLED = """
+mode = "webhook"
+webhook_url = "http://127.0.0.1:{port}{hook}"
+webhook_secret = "{secret}"
+"""
+#: For a town that sells for coins, and by hand.
+MORE_WAYS = """
+[payments.cryptopay]
+token = "{token}"
+network = "{url}"
+
+[payments.manual]
+enabled = true
+instructions = "At the counter."
 
 """
 #: For a town whose time is faster.
@@ -116,8 +143,10 @@ title.en = "{id}"
 title.ru = "{id}"
 period_s = 2_592_000
 price_stars = 150
+prices = {{ USDT = "2.5", RUB = "200" }}
 nodes = {nodes}
 """
+PRICE_STARS = 150
 #: Sold on any node.
 ANYWHERE = "anywhere"
 #: A node's own look at Xray is as much faster as the back-end.
@@ -137,6 +166,10 @@ WHERE status = 'active' AND expires_at < now() + interval '1 minute'
 SERVED_SINCE = """
 SELECT count(*) FROM credentials WHERE node_id = $1 AND created_at > $2
     AND first_applied_at IS NOT NULL
+"""
+DECIDED = """
+SELECT count(*) FROM payments WHERE provider = $1 AND provider_payment_id = $2
+    AND disposition <> 'received'
 """
 LONGEST_WAIT = """
 SELECT max(extract(epoch FROM first_applied_at - created_at))::float8
@@ -205,6 +238,7 @@ class Town:
     database_url: str
     cipher: LinkCipher
     sandbox: Sandbox
+    coins: CryptoPayDouble
     page: Page
     sites: dict[str, Site]
     #: Before PostgreSQL, for a back-end that goes through it.
@@ -213,9 +247,21 @@ class Town:
     links: dict[UUID, str] = field(default_factory=dict)
     #: How often somebody was told to come back later.
     turned_away: int = 0
+    #: Which plan each order is of.
+    ordered: dict[UUID, str] = field(default_factory=dict)
     _backend: Backend | None = None
     _wired: AsyncExitStack = field(default_factory=AsyncExitStack)
     _ids: Any = field(default_factory=lambda: count(10_001))
+
+    @property
+    def signer(self) -> PayloadSigner:
+        """As the back-end has it."""
+        return PayloadSigner(MasterKeys([SecretStr(MASTER)]))
+
+    @property
+    def door(self) -> str:
+        """Where the back-end is called, without a path."""
+        return f"http://{self.settings.http.listen}"
 
     # The back-end
 
@@ -264,6 +310,7 @@ class Town:
                 return await users.ask(user_id, message)
             except Unavailable:
                 self.turned_away += 1
+            await _pause(LOOK_EVERY_S)
 
     async def newcomer(self) -> Person:
         """Somebody who has a chat with the bot."""
@@ -289,22 +336,29 @@ class Town:
         assert isinstance(due, InvoiceDue), due
         sent = InvoiceSent(operation_id=operation, purchase_id=due.purchase_id)
         await self.ask(person.id, sent)
+        self.ordered[due.purchase_id] = plan_id
         return due.purchase_id
 
-    async def pay(self, person: Person, purchase_id: UUID) -> None:
-        """The money for an order."""
-        paid = CreditPayment(
-            operation_id=uuid4().hex,
-            provider="stars",
-            provider_payment_id=uuid4().hex,
-            purchase_id=purchase_id,
-            amount=150,
+    def invoice(self, person: Person, purchase_id: UUID) -> Invoice:
+        """What an order for Stars asks for."""
+        plan_id = self.ordered[purchase_id]
+        claim = InvoiceClaim(purchase_id=purchase_id, user_id=person.id, plan_id=plan_id)
+        return Invoice(
+            title=plan_id,
+            description="",
+            payload=self.signer.sign(claim),
             currency="XTR",
-            body_sha256=b"\0" * 32,
-            language="en",
-            chat_id=person.id,
+            amount=PRICE_STARS,
         )
-        await self.ask(person.id, paid)
+
+    async def pay(self, person: Person, purchase_id: UUID) -> None:
+        """Telegram takes the money for an order and says so, and something becomes of it."""
+        charge = self.sandbox.charge(person.id, self.invoice(person, purchase_id))
+        while True:  # however long the database is away
+            with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                if await self.value(DECIDED, "stars", charge):
+                    return
+            await _pause(LOOK_EVERY_S)
 
     async def grant(self, person: Person, node_id: str, period_s: int) -> None:
         """A little time from an owner, which ends by itself."""
@@ -315,7 +369,8 @@ class Town:
             who=f"tg:{OWNER}",
             reason="to try",
         )
-        await self.ask(person.id, given)
+        while isinstance(await self.ask(person.id, given), UserUnknown):
+            await _pause(LOOK_EVERY_S)  # their first word is on its way
 
     async def command(self, *words: str) -> str:
         """What an operator's terminal says."""
@@ -491,12 +546,17 @@ class Case:
         assert await self.town.breaker(SECOND) == [], "its breaker was to stay closed"
 
 
+async def _pause(seconds: float) -> None:
+    with suppress(TimeoutError):
+        await asyncio.wait_for(asyncio.Event().wait(), seconds)
+
+
 async def _shows(person: Person, uuid: UUID) -> bool:
     return person.link is not None and person.link.startswith(f"vless://{uuid}@")
 
 
 @asynccontextmanager
-async def town(
+async def town(  # noqa: PLR0913 - a knob each, nearly all with defaults
     folder: Path,
     database_url: str,
     cipher: LinkCipher,
@@ -506,11 +566,15 @@ async def town(
     toml: str = "",
     database_proxy: bool = False,
     of: type["Town"] | None = None,
+    owners: Sequence[int] = (OWNER,),
+    called: bool = False,
+    more_ways: bool = False,
 ) -> AsyncIterator[Town]:
     """Everything runs.
 
     With `database_proxy` the back-end reaches PostgreSQL by a fault proxy, the town directly; `of`
-    is another kind of town.
+    is another kind of town; `called` by Telegram, it does not poll; with `more_ways` people can pay
+    by Crypto Pay and by hand too.
     """
     structlog.configure(processors=PLAIN_LOG)
     # Who writes much is answered as often: that is no row's fault but one's, which does without.
@@ -518,6 +582,8 @@ async def town(
     async with AsyncExitStack() as stack:
         stack.callback(structlog.reset_defaults)
         address = await stack.enter_async_context(sandbox.serve())
+        coins = CryptoPayDouble()
+        bank = await stack.enter_async_context(coins.serve())
         page = await stack.enter_async_context(serving_page())
         dest = await stack.enter_async_context(camouflage_target())
         sites = {
@@ -528,10 +594,27 @@ async def town(
         proxy = TcpProxy(database_url)
         await stack.enter_async_context(proxy.serve())
         seen_url = proxy.url if database_proxy else database_url
-        settings = _settings(folder, seen_url, address.url, sandbox.token, sites, factor, toml)
-        made = (of or Town)(settings, database_url, cipher, sandbox, page, sites, proxy, factor)
+        port = free_port()
+        text = SETTINGS.format(
+            folder=folder,
+            token=sandbox.token,
+            telegram=address.url,
+            owners=list(owners),
+            called=CALLED.format(port=port, hook=HOOK, secret=SECRET) if called else "",
+            port=port,
+            database=seen_url,
+            master=MASTER,
+        )
+        if more_ways:
+            text += MORE_WAYS.format(token=coins.token, url=bank.url)
+        settings = _settings(folder, text + (HASTY if factor > 1 else "") + toml, sites)
+        made = (of or Town)(
+            settings, database_url, cipher, sandbox, coins, page, sites, proxy, factor
+        )
+        coins.push_to(made.door + PUSHES)
         stack.push_async_callback(made.close)
-        await sandbox.person(OWNER).say("/start")
+        for owner in owners:
+            await sandbox.person(owner).say("/start")
         await made.open()
         yield made
 
@@ -571,34 +654,15 @@ async def _site(
     return Site(node_id, files, machine, proxy, direct)
 
 
-def _settings(
-    folder: Path,
-    database: str,
-    telegram: str,
-    bot_token: str,
-    sites: dict[str, Site],
-    factor: float,
-    toml: str,
-) -> Settings:
+def _settings(folder: Path, text: str, sites: dict[str, Site]) -> Settings:
     plans = {**{node_id: f'["{node_id}"]' for node_id in sites}, ANYWHERE: "[]"}
     (folder / "plans.toml").write_text(
         "".join(PLAN.format(id=plan_id, nodes=nodes) for plan_id, nodes in plans.items())
     )
     file = folder / "tollgate.toml"
-    file.write_text(
-        SETTINGS.format(
-            folder=folder,
-            token=bot_token,
-            telegram=telegram,
-            owner=OWNER,
-            database=database,
-            master=MASTER,
-        )
-        + (HASTY if factor > 1 else "")
-        + toml
-        + "".join(
-            NODE.format(id=site.id, url=site.proxy.url, key=site.files.api_key)
-            for site in sites.values()
-        )
-    )
+    nodes = [
+        NODE.format(id=site.id, url=site.proxy.url, key=site.files.api_key)
+        for site in sites.values()
+    ]
+    file.write_text(text + "".join(nodes))
     return load_settings(file)

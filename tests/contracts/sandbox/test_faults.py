@@ -154,3 +154,18 @@ async def test_a_confirmed_update_can_be_delivered_again(
 
     [again] = await bot.get_updates()
     assert again.update_id == update.update_id
+
+
+async def test_an_update_that_is_swallowed_never_comes_and_is_kept_for_the_test(
+    bot: Bot, sandbox: Sandbox, anna: Person
+) -> None:
+    sandbox.faults.swallow_next_update(lambda update: update["message"]["text"] == "lost")
+
+    await anna.say("hello")
+    await anna.say("lost")
+    await anna.say("lost")
+
+    updates = await bot.get_updates()
+    assert [u.message.text for u in updates if u.message] == ["hello", "lost"]
+    [lost] = sandbox.faults.swallowed
+    assert updates[0].update_id < lost["update_id"] < updates[1].update_id

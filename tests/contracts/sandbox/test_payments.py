@@ -9,7 +9,7 @@ from aiogram import Bot
 from aiogram.exceptions import TelegramBadRequest
 from aiogram.types import LabeledPrice, PreCheckoutQuery, SuccessfulPayment, Update
 
-from bot.sandbox import ANNA_ID, BORIS_ID, Message, Paid, Person, Refused, Sandbox
+from bot.sandbox import ANNA_ID, BORIS_ID, Invoice, Message, Paid, Person, Refused, Sandbox
 
 Connect = Callable[..., Awaitable[Bot]]
 pytestmark = pytest.mark.usefixtures("started")
@@ -379,3 +379,19 @@ async def test_a_plain_payment_is_no_subscription(bot: Bot, till: Till, anna: Pe
         await bot.edit_user_star_subscription(ANNA_ID, charge_id, is_canceled=True)
     with pytest.raises(LookupError):
         anna.renew(charge_id)
+
+
+async def test_a_charge_that_nobody_was_asked_about_is_announced_and_listed(
+    bot: Bot, sandbox: Sandbox, anna: Person
+) -> None:
+    before = anna.stars
+    invoice = Invoice(title="1 month", description="", payload="x", currency="XTR", amount=7)
+
+    charge = sandbox.charge(anna.id, invoice)
+
+    [update] = await bot.get_updates()
+    assert update.message is not None
+    assert update.message.successful_payment is not None
+    assert update.message.successful_payment.telegram_payment_charge_id == charge
+    assert [entry["id"] for entry in sandbox.transactions] == [charge]
+    assert anna.stars == before - 7
