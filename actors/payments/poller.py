@@ -48,12 +48,13 @@ PAGE_S = 20.0
 class PollerPace:
     """How often a provider is asked; seconds.
 
-    `whole_s`: how often a list with the newest first is read to its end, since a charge whose push
-    was lost may lie below many that are known. `grace_s`: how long a charge that is not known yet
-    is left to its push, which may be on its way.
+    A charge whose push was lost is credited within a minute (design/failures.md, row 26): it waits
+    for the interval and the grace at most. `whole_s`: how often a list with the newest first is
+    read to its end, since a charge whose push was lost may lie below many that are known.
+    `grace_s`: how long a charge that is not known yet is left to its push, which may be on its way.
     """
 
-    interval_s: float = 60.0
+    interval_s: float = 45.0
     whole_s: float = 3_600.0
     cap_s: float = 600.0
     grace_s: float = 5.0
