@@ -48,7 +48,9 @@ from tests.faults.convergence import (
 from tests.faults.own_process import OwnProcessTown
 from tests.faults.proxy import Identities, Rule, Seen
 from tests.faults.turnstile import link_of, turnstile
+from tests.integration.database_fixtures import connected
 from tests.integration.node_fixtures import eventually
+from tests.integration.shop import pass_time
 
 #: A closing check takes as long on a busy machine, whatever the bound, seconds.
 LOOK_S = 1.0
@@ -196,6 +198,11 @@ class Run:
             return bool(found >= people)
 
         await eventually(served)
+
+    async def pass_time(self, seconds: float) -> None:
+        """Make all that happened so much older, seconds."""
+        async with connected(self.town.database_url) as rows:
+            await pass_time(rows, seconds)
 
     # What is observed
 
