@@ -93,6 +93,11 @@ class Hold:
 
 
 @dataclass(frozen=True, slots=True)
+class HoldAnswer:
+    """The node does it at once, and its answer waits until its rule is released."""
+
+
+@dataclass(frozen=True, slots=True)
 class WrongCertificate:
     """A connection is shown a certificate that nobody trusts."""
 
@@ -106,6 +111,7 @@ Fault = (
     | Mangle
     | Duplicate
     | Hold
+    | HoldAnswer
     | WrongCertificate
 )
 
@@ -288,6 +294,8 @@ class FaultProxy:
                 return None
             case DelayAfter(seconds=seconds):
                 await self._pause(seconds)
+            case HoldAnswer() if rule is not None:
+                await rule.released()
             case Mangle(change=change) if answer is not None:
                 return change(answer)
         return answer
