@@ -311,7 +311,8 @@ class Run:
     async def heal(self, bound_s: float) -> tuple[float | None, Doors]:
         """Wait until the closing check holds; the seconds since the fault's end, and the doors."""
         if self.trade is not None:
-            await self.trade.end()
+            # What they have begun is waited for below, as money and as access.
+            await self.trade.end(at_once=True)
         give_up = self._to + max(GIVE_UP * bound_s, bound_s + GIVE_UP_S)
         doors, tried = Doors(), False
         while _now() < give_up:

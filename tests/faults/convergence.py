@@ -473,10 +473,16 @@ class Trade:
         self._stop = asyncio.Event()
         self._running = [asyncio.create_task(self._of(node_id)) for node_id in town.sites]
 
-    async def end(self) -> None:
-        """No more of it; nothing of it is half done."""
+    async def end(self, *, at_once: bool = False) -> None:
+        """No more of it; nothing of it is half done, unless people are to leave `at_once`."""
         self._stop.set()
-        await asyncio.gather(*self._running)
+        if at_once:
+            for person in self._running:
+                person.cancel()
+        ends = await asyncio.gather(*self._running, return_exceptions=True)
+        for end in ends:
+            if isinstance(end, Exception):
+                raise end
 
     async def _of(self, node_id: str) -> None:
         customers: list[Person] = []
