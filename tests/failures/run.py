@@ -269,13 +269,15 @@ class Run:
 
     async def books(self) -> Books:
         """Each charge that the emulators took, and what became of it."""
-        found = await self.town.sql(FOUND_BY_OWNERS)
+        async with connected(self.town.database_url) as one:
+            found, rows, bought = [
+                await one.fetch(query) for query in (FOUND_BY_OWNERS, RECORDED, BOUGHT)
+            ]
         by_owners = {
             ("manual", row["id"]): Taken(amount=row["price"], currency=row["currency"])
             for row in found
         }
         taken = of_telegram(self.town.sandbox) | of_crypto_pay(self.town.coins) | by_owners
-        rows, bought = await self.town.sql(RECORDED), await self.town.sql(BOUGHT)
         owners = [self.town.sandbox.person(one) for one in self.town.settings.telegram.admins]
         alerts = [message.text for owner in owners for message in owner.messages]
         books = compare(taken, rows, [row["source_id"] for row in bought], alerts)
