@@ -51,6 +51,8 @@ class NotifierActor(AsyncioActor):
         self.source = source
         self.pace = Pace(limits)
         self._listeners: set[int] = set()
+        #: In hand when PostgreSQL went away, and what had become of them; None: not told.
+        self._cut_off: list[tuple[OutboxRow, CarryOutcome | None]] = []
 
     async def prepare(self) -> None:
         """Look for work at once, then at every interval."""
@@ -70,6 +72,7 @@ class NotifierActor(AsyncioActor):
         del message
         if self.pace.paused(self.clock.now()):
             return
+        await self._take_up()
         # As they were before the read: of who is done meanwhile, the read may know old rows.
         busy = frozenset(self._listeners)
         rows = [row for row in await self.phases.due(BATCH) if row.listener not in busy]
@@ -119,18 +122,36 @@ class NotifierActor(AsyncioActor):
             await self.phases.postpone(row, wait_s + place * self.pace.limits.chat_interval_s)
 
     async def _tell(self, row: OutboxRow) -> bool:
-        if not await self.phases.begin(row, BUSY_S):
-            return True
+        outcome: CarryOutcome | None = None
         try:
-            outcome = await self._carry(row)
+            if not await self.phases.begin(row, BUSY_S):
+                return True
+            try:
+                outcome = await self._carry(row)
+            except StorageUnavailable:
+                raise
+            except Exception as bug:  # noqa: BLE001 - may hide in a text; none may silence others
+                return await self._stumbled(row, bug)
+            if outcome is None:
+                await self.phases.drop(row)
+                return True
+            return await self._record(row, outcome)
         except StorageUnavailable:
+            self._cut_off.append((row, outcome))
             raise
-        except Exception as bug:  # noqa: BLE001 - any bug may hide in a text; none may silence others
-            return await self._stumbled(row, bug)
-        if outcome is None:
-            await self.phases.drop(row)
-            return True
-        return await self._record(row, outcome)
+
+    async def _take_up(self) -> None:
+        """Go on with what an outage cut off, else it and all behind it would wait for `BUSY_S`."""
+        try:
+            while self._cut_off:
+                row, outcome = cut_off = self._cut_off[0]
+                if outcome is None:
+                    await self.phases.postpone(row, 0)
+                else:  # nobody is told twice
+                    await self._record(row, outcome)
+                self._cut_off.remove(cut_off)
+        except StorageUnavailable as outage:
+            log.warning("notifier_waits", reason=str(outage))
 
     async def _carry(self, row: OutboxRow) -> CarryOutcome | None:
         """What became of the message; None when there is nothing left to tell."""

@@ -182,6 +182,39 @@ async def test_a_message_that_cannot_be_recorded_is_not_repeated_all_the_time(
         assert (begun, len(world.courier.carried)) == (1, 1)
 
 
+@pytest.mark.parametrize("step", ["begin", "news", "sent"])
+async def test_what_an_outage_cut_off_is_taken_up_when_it_is_over_and_told_once(
+    database: Database,
+    rows: Rows,
+    cipher: LinkCipher,
+    step: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A row is nobody else's for an hour here, which is longer than this test waits."""
+    real = getattr(NoticePhases, step)
+    failed: list[str] = []
+
+    async def away(self: NoticePhases, *args: object) -> object:
+        if not failed:
+            failed.append(step)
+            raise StorageUnavailable("away")
+        return await real(self, *args)
+
+    monkeypatch.setattr("actors.notifier.actor.BUSY_S", 3_600)
+    monkeypatch.setattr(NoticePhases, step, away)
+    async with running(database, rows, cipher) as world:
+        await world.meet_node()
+        world.node.hold_calls()
+        await world.buy(BUYER)
+
+        async def all_told() -> bool:
+            return not await rows.fetchval("SELECT count(*) FROM outbox WHERE state = 'due'")
+
+        await eventually(all_told)
+        assert failed == [step]
+        assert len(world.courier.carried) == 1
+
+
 async def test_a_row_that_was_read_before_it_was_told_is_not_told_twice(
     database: Database, rows: Rows, cipher: LinkCipher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
