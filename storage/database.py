@@ -106,7 +106,7 @@ class Database:
                 min_size=1,
                 max_size=connections,
                 server_settings=SESSION,
-                init=_prepare,
+                init=prepare,
                 timeout=10,
             )
         return cls(pool)
@@ -197,7 +197,8 @@ def outages() -> Iterator[None]:
         raise StorageUnavailable(str(error)) from error
 
 
-async def _prepare(connection: Any) -> None:
+async def prepare(connection: Any) -> None:
+    """Have a connection speak JSON as Python does."""
     await connection.set_type_codec(
         "jsonb", schema="pg_catalog", encoder=json.dumps, decoder=json.loads
     )

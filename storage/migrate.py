@@ -2,14 +2,15 @@
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 
 import asyncpg
 import structlog
 from pogo_core.error import BadMigrationError
-from pogo_core.util import migrate
+from pogo_core.util import migrate, sql
 
-from storage.database import outages
+from storage.database import Connection, outages
 from storage.errors import StorageSetupError, StorageUnavailable
 
 log = structlog.get_logger(__name__)
@@ -33,7 +34,7 @@ async def apply_migrations(url: str) -> None:
         StorageUnavailable: the server does not answer.
         StorageSetupError: a migration failed.
     """
-    connection = await _connect(url)
+    connection = await connect(url)
     try:
         with outages():
             # On the same connection: parallel appliers fail without it.
@@ -45,13 +46,29 @@ async def apply_migrations(url: str) -> None:
         await connection.close()
 
 
-async def _connect(url: str) -> "asyncpg.Connection[asyncpg.Record]":
-    """Connect, waiting out a server that starts or recovers."""
+async def pending_migrations(connection: Connection) -> list[str] | None:
+    """What this program would apply, in order; None where the schema is a newer program's."""
+    ours = {path.stem for path in FOLDER.glob("*.sql")}
+    if await connection.fetchval("SELECT to_regclass('public._pogo_migration')") is None:
+        return sorted(ours)
+    applied = await sql.get_applied_migrations(connection, schema_name="public")
+    return None if applied - ours else sorted(ours - applied)
+
+
+async def connect(
+    url: str, *, patience_s: float = RECOVERY_S, session: Mapping[str, str] | None = None
+) -> "asyncpg.Connection[asyncpg.Record]":
+    """Connect, waiting out a server that starts or recovers.
+
+    Raises:
+        StorageUnavailable: the server does not answer.
+        StorageSetupError: it never will, with this URL.
+    """
     told = False
-    deadline = asyncio.get_running_loop().time() + RECOVERY_S
+    deadline = asyncio.get_running_loop().time() + patience_s
     while True:
         try:
-            return await asyncpg.connect(url, timeout=10)
+            return await asyncpg.connect(url, timeout=10, server_settings=dict(session or {}))
         except (
             asyncpg.InvalidAuthorizationSpecificationError,
             asyncpg.InvalidCatalogNameError,
@@ -63,7 +80,7 @@ async def _connect(url: str) -> "asyncpg.Connection[asyncpg.Record]":
         except (OSError, asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError) as error:
             if asyncio.get_running_loop().time() > deadline:
                 raise StorageUnavailable(f"PostgreSQL does not answer: {error}") from error
-            if not told:
+            if not told and patience_s:
                 log.warning("waiting_for_postgresql", up_to_s=RECOVERY_S, reason=str(error))
                 told = True
             await asyncio.sleep(PAUSE_S)  # noqa: TID251 - at start-up, before there is a clock

@@ -22,6 +22,7 @@ from supervisors.console import nodes as node_commands
 from supervisors.console.commands import add_commands
 from supervisors.console.errors import ConsoleError
 from supervisors.demo.errors import DemoError
+from supervisors.doctor import command as doctor_command
 from xray_api.node.errors import NodeStartError
 from xray_api.node.init import (
     InitError,
@@ -181,6 +182,7 @@ def node_init(
 add_commands(app)
 node_commands.add_commands(app)
 expiry_commands.add_commands(app)
+doctor_command.add_commands(app)
 
 
 def _run(work: Coroutine[Any, Any, Result]) -> Result:

@@ -1,5 +1,6 @@
 """What a person meets at the command line: a working demo, and errors that say what to do."""
 
+import json
 import os
 import socket
 import subprocess
@@ -96,6 +97,41 @@ def test_a_shop_never_opens_the_database_of_a_demo(
 
     assert done.returncode == 1
     assert "belongs to bot 1000001" in done.stderr
+
+
+def test_the_doctor_looks_at_a_shop_that_does_not_run(
+    checked: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
+    """All that the demo's check bought, sold and ended is as it should be; nobody answers."""
+    folder, _ = checked
+
+    done = tollgate(folder, "--config", "data/demo/tollgate.toml", "doctor", "--deep", "--json")
+
+    assert done.returncode == 1, done.stderr
+    answer = json.loads(done.stdout)
+    found = {(one["about"], one["state"]) for one in answer["findings"]}
+    assert answer["ok"] is False
+    for about in ("settings", "database", "identity", "rows", "waiting"):
+        assert (about, "ok") in found, answer
+    assert {about for about, state in found if state == "FAILED"} == {
+        "telegram",
+        "cryptopay",
+        "node demo",
+    }
+    assert ("back-end", "note") in found
+    started = folder / "data" / "postgres" / "postmaster.pid"
+    assert not started.exists(), "it was started, and let go"
+
+
+def test_the_doctor_tells_of_wrong_settings(tmp_path: Path) -> None:
+    (tmp_path / "tollgate.toml").write_text('[telegram]\ntoken = "x"\nmood = "good"\n')
+
+    done = tollgate(tmp_path, "doctor")
+
+    assert done.returncode == 1
+    lines = [line for line in done.stdout.splitlines() if line.startswith("FAILED   settings: ")]
+    for name in ("telegram.token", "telegram.mood", "nodes"):
+        assert any(name in line for line in lines), done.stdout
 
 
 def test_wrong_settings_stop_the_program_with_a_line_each(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import asyncpg
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
-from storage.database import SESSION, _prepare
+from storage.database import SESSION, prepare
 from storage.links import LinkCipher
 from tests.integration.database_fixtures import TEMPLATE, Rows, Server, fresh_database
 from tests.integration.shop import pass_time
@@ -134,7 +134,7 @@ def opened(server: Server, cipher: LinkCipher, *, fenced: bool = True) -> Iterat
         async def build() -> Theatre:
             url = await stack.enter_async_context(fresh_database(server, TEMPLATE))
             pool = await asyncpg.create_pool(
-                url, min_size=1, max_size=12, server_settings=SESSION, init=_prepare
+                url, min_size=1, max_size=12, server_settings=SESSION, init=prepare
             )
             stack.callback(pool.terminate)
             rows = await asyncpg.connect(url)

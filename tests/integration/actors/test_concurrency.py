@@ -44,7 +44,7 @@ from actors.user.messages import (
     Reissue,
     Standing,
 )
-from storage.database import SESSION, _prepare
+from storage.database import SESSION, prepare
 from storage.links import LinkCipher
 from storage.node_phases import NodePhases
 from storage.phases import UserPhases
@@ -88,7 +88,7 @@ async def stage(database_url: str, rows: Rows, cipher: LinkCipher) -> AsyncItera
     """A back-end in which nothing happens by itself."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("critical"))
     pool = await asyncpg.create_pool(
-        database_url, min_size=2, max_size=12, server_settings=SESSION, init=_prepare
+        database_url, min_size=2, max_size=12, server_settings=SESSION, init=prepare
     )
     made = Stage(pool, rows, cipher)
     await made.open()

@@ -1,0 +1,220 @@
+"""Holds every row and every node's list to the invariants, and counts what waits for somebody.
+
+Memory is bounded by a page of users, and a page of a node's list.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from uuid import UUID
+
+from config.keys import master_keys
+from config.settings import NodeEntry, Settings
+from storage.database import Connection
+from storage.invariants.judging import Judge
+from storage.invariants.nodes import NodeCase, broken_on
+from storage.invariants.reading import broken_pages, users
+from storage.invariants.rules import Broken, Row
+from storage.links import LinkCipher
+from storage.looking import Waiting, adopted_on, backlog, keys_of, looking, now
+from supervisors.console.words import moment
+from supervisors.doctor.asking import database_of
+from supervisors.doctor.facts import BackendFacts, Facts, NodeFacts
+from supervisors.doctor.findings import Finding, failed, note, ok, warning
+from supervisors.doctor.judging import CALLED
+from xray_api.client.client import NodeClient
+from xray_api.client.errors import NodeCallError
+from xray_api.client.port import BULK_ATTEMPT_S
+from xray_api.contract import ListedUser
+
+#: Told to whoever waits: what is looked at, how many were, and of how many.
+Progress = Callable[[str, int, int], None]
+
+#: What holds eventually is asked of a back-end that has worked for so long, seconds.
+SETTLED_S = 120.0
+#: Named of each rule; the rest is counted.
+NAMED = 3
+LAST = UUID(int=2**128 - 1)
+
+#: What to do about what waits.
+MENDS = {
+    "updates and pushes": "look at the back-end: tollgate tree",
+    "updates set aside": "tollgate dead-letters",
+    "dead letters": "tollgate dead-letters",
+    "messages": "look at the notifier: tollgate tree",
+    "refunds": "look at the provider, and at: tollgate tree",
+    "refunds by hand": "give them back, then /refunded in the chat",
+    "payments": "look at the back-end: tollgate tree",
+    "held payments": "decide: /held in the chat",
+    "keys set aside": "look at the log of their nodes; a restart tries them again",
+    "ends of access": "look at: tollgate expiry",
+}
+
+
+async def look_deep(settings: Settings, facts: Facts, progress: Progress) -> list[Finding]:
+    """Lines about rows, lists and what waits."""
+    async with database_of(settings) as url:
+        if url is None:
+            return []
+        async with looking(url) as connection:
+            return [
+                *of_backlog(await backlog(connection)),
+                *await of_rows(connection, settings, facts, progress),
+                *[
+                    one
+                    for node in settings.nodes
+                    if isinstance(facts.nodes[node.id], NodeFacts)
+                    for one in await of_list(connection, node, progress)
+                ],
+            ]
+
+
+def of_backlog(found: Iterable[Waiting]) -> list[Finding]:
+    """What waits for a person, or for too long."""
+    waiting = [one for one in found if one.many]
+    if not waiting:
+        return [ok("waiting", "nothing waits for somebody, or for too long")]
+    return [
+        warning(
+            "waiting",
+            f"{one.many:,} {one.what}" + (f", since {moment(one.since)}" if one.since else ""),
+            MENDS[one.what],
+        )
+        for one in waiting
+    ]
+
+
+async def of_rows(
+    connection: Connection, settings: Settings, facts: Facts, progress: Progress
+) -> list[Finding]:
+    """Every user's rows, held to every rule."""
+    settled = is_settled(facts)
+    judge = judge_of(settings, facts, settled=settled)
+    total, judged, broken = await users(connection), 0, Tally()
+    async for count, found in broken_pages(connection, judge):
+        judged = count
+        # The next page is asked for when this one is judged: a loop of ours may have other work.
+        await asyncio.sleep(0)  # noqa: TID251 - a yield, no wait
+        broken.add(found)
+        progress("users", judged, total)
+    findings = broken.findings("rows")
+    if not findings:
+        findings = [ok("rows", f"{judged:,} users, no rule is broken")]
+    if not settled:
+        findings.append(
+            note("rows", "what takes seconds was not asked for: no back-end has worked long enough")
+        )
+    return findings
+
+
+async def of_list(connection: Connection, node: NodeEntry, progress: Progress) -> list[Finding]:
+    """A node's list, compared with the rows; what two lists in a row differ in."""
+    about = f"node {node.id}"
+    keys = [key.get_secret_value() for key in node.api_keys]
+    async with NodeClient(node.url, keys) as client:
+        try:
+            first, count = await differences(connection, node.id, client, progress)
+            if not first:
+                return [ok(about, f"its list of {count:,} is as the rows say")]
+            # Somebody may have bought, or been mended, in between.
+            second, count = await differences(connection, node.id, client, progress)
+        except NodeCallError as error:
+            return [warning(about, f"its list stopped: {error}", "run this again")]
+    both = {str(one) for one in first}
+    tally = Tally()
+    tally.add([one for one in second if str(one) in both])
+    return tally.findings(about) or [ok(about, f"its list of {count:,} is as the rows say")]
+
+
+async def differences(
+    connection: Connection, node_id: str, client: NodeClient, progress: Progress
+) -> tuple[list[Broken], int]:
+    """What a node's list and the rows differ in, and how long it is."""
+    found: list[Broken] = []
+    row = await _row(connection, node_id)
+    listed_at, adopted = await now(connection), await adopted_on(connection, node_id)
+    listed = 0
+    async for first, last, page in pages(client):
+        listed += len(page)
+        uuids = [user.uuid for user in page]
+        case = NodeCase(
+            node=row,
+            listed=[(user.uuid, user.gen) for user in page],
+            rows=await keys_of(connection, node_id, first, last, uuids),
+            listed_at=listed_at,
+            adopted=adopted,
+        )
+        found += broken_on(case)
+        progress(f"users of node {node_id}", listed, max(listed, len(uuids)))
+    return found, listed
+
+
+async def pages(client: NodeClient) -> AsyncIterator[tuple[UUID, UUID, Sequence[ListedUser]]]:
+    """The list in ranges of uuids that leave none out: first, last, and who is listed there."""
+    first, after = UUID(int=0), None
+    while True:
+        page = await client.list_users(after=after, deadline_s=BULK_ATTEMPT_S)
+        last = page.next or LAST
+        yield first, last, page.users
+        if page.next is None:
+            return
+        after, first = page.next, UUID(int=page.next.int + 1)
+
+
+def is_settled(facts: Facts) -> bool:
+    """Whether a back-end has worked for long enough that nothing should be left to do."""
+    owner = getattr(facts.database, "owner", None)
+    since_s = owner.since_s if owner and owner.connected else None
+    return isinstance(facts.backend, BackendFacts) and (since_s or 0) > SETTLED_S
+
+
+def judge_of(settings: Settings, facts: Facts, *, settled: bool) -> Judge:
+    """How rows are judged, by what the back-end says of itself and of nodes."""
+    backend = facts.backend if isinstance(facts.backend, BackendFacts) else None
+    nodes = {row["id"] for row in getattr(facts.database, "nodes", ())}
+    called = {
+        one.node
+        for one in (backend.breakers if backend and backend.calls_nodes else ())
+        if one.state in CALLED and not one.key_refused
+    }
+    expiry = backend.expiry if backend else None
+    cipher = LinkCipher(master_keys(settings.security.keys, settings.data_dir))
+    return Judge(
+        open_link=cipher.open,
+        healed=settled,
+        owners=bool(settings.telegram.admins),
+        away=frozenset(nodes - called),
+        ends_held=expiry is None or bool(expiry.held) or "expiry.enabled" in expiry.off,
+    )
+
+
+class Tally:
+    """What is broken, by rule: a few are named, the rest counted."""
+
+    def __init__(self) -> None:
+        self._named: defaultdict[str, list[str]] = defaultdict(list)
+        self._counts: defaultdict[str, int] = defaultdict(int)
+
+    def add(self, found: Iterable[Broken]) -> None:
+        """Count some more."""
+        for one in found:
+            self._counts[one.rule] += 1
+            if len(self._named[one.rule]) < NAMED:
+                told = str(one).removeprefix(f"{one.rule}: ")
+                self._named[one.rule].append(told)
+
+    def findings(self, about: str) -> list[Finding]:
+        """A line a rule."""
+        return [
+            failed(
+                about,
+                f"{count:,} times it is not so that {rule}: {'; '.join(self._named[rule])}",
+                "keep the logs; `tollgate why USER` tells what happened",
+            )
+            for rule, count in self._counts.items()
+        ]
+
+
+async def _row(connection: Connection, node_id: str) -> Row:
+    row = await connection.fetchrow("SELECT * FROM nodes WHERE id = $1", node_id)
+    return row if row is not None else {"id": node_id, "state": "active"}
