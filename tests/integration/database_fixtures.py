@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import queue
 import threading
 from collections.abc import AsyncIterator, Iterator
@@ -20,9 +21,12 @@ from pydantic import SecretStr
 from config.keys import MasterKeys
 from storage.database import Database
 from storage.embedded import EmbeddedPostgres
+from storage.invariants.acts import broken_idle
 from storage.links import LinkCipher
 from storage.migrate import apply_migrations
 from tests.integration.node_fixtures import eventually, is_alive
+from tests.standing.canaries import secrets_in
+from tests.standing.idle import IDLE, IdleWatch, held_by_this_loop, told
 
 TEMPLATE = "tollgate_template"
 
@@ -36,6 +40,7 @@ class Server:
 
     url: str
     pid: int
+    watch: IdleWatch | None = None
 
     def url_of(self, name: str) -> str:
         """Where one of its databases is."""
@@ -53,7 +58,9 @@ def postgres() -> Iterator[Server]:
             pid = int((data / "postmaster.pid").read_text().split()[0])
             server = Server(running.url, pid)
             asyncio.run(_make_template(server))
-            yield server
+            watch = IdleWatch(server.url)
+            yield dataclasses.replace(server, watch=watch)
+            watch.close()
         finally:
             running.stop()
         asyncio.run(eventually(lambda: _ended(pid)))
@@ -66,8 +73,10 @@ class Stock:
         self._server = server
         self._ready: queue.Queue[str | Exception] = queue.Queue(maxsize=2)
         self._closed = threading.Event()
+        self._up = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._fill()), daemon=True)
         self._thread.start()
+        self._up.wait(60)
 
     async def take(self) -> str:
         """The name of a copy that is nobody else's."""
@@ -86,6 +95,7 @@ class Stock:
     async def _fill(self) -> None:
         try:
             async with connected(self._server.url) as admin:
+                self._up.set()
                 while not self._closed.is_set():
                     self._ready.put(await _create(admin, TEMPLATE))
         except Exception as error:  # noqa: BLE001 - told to the test that takes it
@@ -101,13 +111,33 @@ def stock(postgres: Server) -> Iterator[Stock]:
 
 
 @pytest.fixture
-async def database_url(postgres: Server, stock: Stock) -> AsyncIterator[str]:
+async def database_url(
+    postgres: Server, stock: Stock, request: pytest.FixtureRequest
+) -> AsyncIterator[str]:
     """A migrated database of this test alone."""
     name = await stock.take()
     try:
-        yield postgres.url_of(name)
+        async with held_by_this_loop(), _no_transaction_waits(postgres, request.node):
+            yield postgres.url_of(name)
     finally:
         await _drop(postgres, name)
+
+
+@asynccontextmanager
+async def _no_transaction_waits(server: Server, test: pytest.Item) -> AsyncIterator[None]:
+    """But where a test says that it holds one, to see what others do meanwhile."""
+    if server.watch is None:
+        yield
+        return
+    server.watch.taken()
+    yield
+    waits = server.watch.taken()
+    if test.get_closest_marker("holds_transactions") is not None:
+        return
+    if waits:
+        longest = max(waits, key=lambda one: (one.lasted - one.stalled, one.lasted))
+        test.user_properties.append((IDLE, told(longest, test.name)))
+    assert broken_idle(waits) == [], "a transaction waits for something outside"
 
 
 @pytest.fixture
@@ -164,8 +194,11 @@ async def _create(admin: Rows, template: str) -> str:
 
 
 async def _drop(server: Server, name: str) -> None:
+    async with connected(server.url_of(name)) as last:
+        told = await secrets_in(last)
     async with connected(server.url) as admin:
         await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    assert told == [], "the database tells a secret"
 
 
 @asynccontextmanager

@@ -1,0 +1,138 @@
+"""A test leaves nothing behind: no task, thread, child process, socket or temporary file."""
+
+import asyncio
+import asyncio.runners
+import gc
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+#: What ends, ends within this, seconds; nobody waits for it where nothing is left.
+PATIENCE_S = 10.0
+LOOK_EVERY_S = 0.02
+#: Threads of libraries that stay for the process's life.
+STAYING = ("grpc", "asyncio-waitpid", "pytest", "hypothesis", "execnet", "Dummy", "tmp")
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What was there, by kind, each under something that tells it from others."""
+
+    things: Mapping[str, Mapping[Any, str]]
+
+
+#: Tasks that were still there when their loop was closed.
+_tasks: list[str] = []
+
+
+def seen() -> Seen:
+    """What is there now."""
+    return Seen(
+        {
+            "thread": _threads(),
+            "child process": _children(),
+            "socket": _sockets(),
+            "temporary file": _files(),
+        }
+    )
+
+
+def left_since(before: Seen, patience_s: float = PATIENCE_S) -> list[str]:
+    """What is there and was not; what is about to end has time to."""
+    deadline = time.monotonic() + patience_s  # noqa: TID251 - real things end in real time
+    left = _left(before)
+    while left and time.monotonic() < deadline:  # noqa: TID251
+        gc.collect()
+        time.sleep(LOOK_EVERY_S)  # noqa: TID251
+        left = _left(before)
+    left += _tasks
+    _tasks.clear()
+    return left
+
+
+def watch_tasks() -> None:
+    """Note from now on what runs when a loop is closed, before it is cancelled for that."""
+    cancel = asyncio.runners._cancel_all_tasks  # type: ignore[attr-defined]
+
+    def note_and_cancel(loop: asyncio.AbstractEventLoop) -> None:
+        note_tasks(loop)
+        cancel(loop)
+
+    asyncio.runners._cancel_all_tasks = note_and_cancel  # type: ignore[attr-defined]
+
+
+def note_tasks(loop: asyncio.AbstractEventLoop) -> None:
+    """Note what runs on a loop."""
+    for task in asyncio.all_tasks(loop):
+        coroutine = task.get_coro()
+        name = getattr(coroutine, "__qualname__", repr(coroutine))
+        _tasks.append(f"task {task.get_name()}: {name}")
+
+
+def _left(before: Seen) -> list[str]:
+    now = seen()
+    return [
+        f"{kind} {name}"
+        for kind, things in now.things.items()
+        for key, name in things.items()
+        if key not in before.things[kind]
+    ]
+
+
+def _threads() -> dict[Any, str]:
+    return {
+        thread.ident: thread.name
+        for thread in threading.enumerate()
+        if not thread.name.startswith(STAYING)
+    }
+
+
+def _children() -> dict[Any, str]:
+    children: dict[Any, str] = {}
+    for task in Path("/proc/self/task").iterdir():
+        try:
+            found = (task / "children").read_text().split()
+        except OSError:  # the thread has ended
+            continue
+        for pid in found:
+            children[pid] = f"{pid} {_command(pid)}"
+    return children
+
+
+def _command(pid: str) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()[:80]
+    except OSError:
+        return "?"
+
+
+def _sockets() -> dict[Any, str]:
+    found: dict[Any, str] = {}
+    for entry in os.scandir("/proc/self/fd"):
+        try:
+            target = os.readlink(entry.path)  # noqa: PTH115 - asked often; a Path costs more
+        except OSError:  # the descriptor of this very look
+            continue
+        if target.startswith("socket:"):
+            found[target] = f"{target} (descriptor {entry.name})"
+    return found
+
+
+def _files() -> dict[Any, str]:
+    return {entry.name: entry.path for entry in os.scandir(tempfile.gettempdir())}
+
+
+def temporary_folder_of_our_own() -> "tempfile.TemporaryDirectory[str]":
+    """A folder for this process's temporary files, which nobody else writes to."""
+    folder = tempfile.TemporaryDirectory(prefix="tg-")
+    Path(folder.name).chmod(0o755)  # PostgreSQL runs as another user where root runs the tests
+    # pytest keeps the folders of the last runs where it always does.
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
+    tempfile.tempdir = folder.name
+    os.environ["TMPDIR"] = folder.name
+    return folder
