@@ -27,6 +27,7 @@ from storage.migrate import apply_migrations
 from tests.integration.node_fixtures import eventually, is_alive
 from tests.standing.canaries import secrets_in
 from tests.standing.idle import IDLE, IdleWatch, held_by_this_loop, told
+from tests.standing.leftovers import shared
 
 TEMPLATE = "tollgate_template"
 
@@ -51,19 +52,19 @@ class Server:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Server]:
     """The embedded PostgreSQL, in a folder that goes with it; no process is left behind."""
-    with TemporaryDirectory(prefix="tollgate-tests-") as folder:
-        data = Path(folder) / "postgres"
-        running = EmbeddedPostgres.start(data)
-        try:
+    with contextlib.ExitStack() as stack:
+        with shared():
+            folder = stack.enter_context(TemporaryDirectory(prefix="tollgate-tests-"))
+            data = Path(folder) / "postgres"
+            running = EmbeddedPostgres.start(data)
+            stack.callback(running.stop)
             pid = int((data / "postmaster.pid").read_text().split()[0])
             server = Server(running.url, pid)
             asyncio.run(_make_template(server))
             watch = IdleWatch(server.url)
-            yield dataclasses.replace(server, watch=watch)
-            watch.close()
-        finally:
-            running.stop()
-        asyncio.run(eventually(lambda: _ended(pid)))
+            stack.callback(watch.close)
+        yield dataclasses.replace(server, watch=watch)
+    asyncio.run(eventually(lambda: _ended(pid)))
 
 
 class Stock:
@@ -105,7 +106,8 @@ class Stock:
 @pytest.fixture(scope="session")
 def stock(postgres: Server) -> Iterator[Stock]:
     """Databases to take."""
-    made = Stock(postgres)
+    with shared():
+        made = Stock(postgres)
     yield made
     made.close()
 

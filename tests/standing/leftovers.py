@@ -7,7 +7,8 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ class Seen:
     things: Mapping[str, Mapping[Any, str]]
 
 
+#: What a fixture of the session made while a test was set up; by kind and key.
+_shared: set[tuple[str, Any]] = set()
 #: Tasks that were still there when their loop was closed.
 _tasks: list[str] = []
 
@@ -55,6 +58,15 @@ def left_since(before: Seen, patience_s: float = PATIENCE_S) -> list[str]:
     return left
 
 
+@contextmanager
+def shared() -> Iterator[None]:
+    """What is made inside the block, and is there at its end, is no test's own."""
+    before = seen()
+    yield
+    for kind, things in seen().things.items():
+        _shared.update((kind, key) for key in things if key not in before.things[kind])
+
+
 def watch_tasks() -> None:
     """Note from now on what runs when a loop is closed, before it is cancelled for that."""
     cancel = asyncio.runners._cancel_all_tasks  # type: ignore[attr-defined]
@@ -80,7 +92,7 @@ def _left(before: Seen) -> list[str]:
         f"{kind} {name}"
         for kind, things in now.things.items()
         for key, name in things.items()
-        if key not in before.things[kind]
+        if key not in before.things[kind] and (kind, key) not in _shared
     ]
 
 

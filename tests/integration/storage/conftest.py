@@ -29,6 +29,7 @@ __all__ = ["postgres_database", "postgres_rows"]
 ONLY_POSTGRESQL: dict[str, str] = {
     "test_connections": "sessions, pools and outages of a server",
     "test_identity": "empties a table of PostgreSQL",
+    "test_schema": "what PostgreSQL itself sees to",
     "test_model_statements": "its statements run on a connection of PostgreSQL",
     "test_ownership": "who waits for whom, and SQL of its own",
     "test_a_payment_that_commits_first_is_in_the_time_that_starts": "who waits for whom",
