@@ -140,7 +140,12 @@ def jsonb(value: Any) -> Any:
     text = json.dumps(value, allow_nan=False)
     if "\\u0000" in text:
         refuse(asyncpg.UntranslatableCharacterError, "unsupported Unicode escape sequence")
-    return json.loads(text)
+    return json.loads(text, object_pairs_hook=_in_order)
+
+
+def _in_order(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Keys as jsonb keeps them: short ones first."""
+    return dict(sorted(pairs, key=lambda pair: (len(pair[0].encode()), pair[0])))
 
 
 def _note(tables: Tables, user_id: int, kind: str, subject: str, event: str, details: Row) -> None:

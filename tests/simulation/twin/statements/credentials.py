@@ -258,7 +258,7 @@ def confirm(t: Tables, uuid: UUID, gen: int, link_enc: bytes | None) -> Answer:
             kind="notify",
             user_id=was["user_id"],
             dedupe_key=f"link:{uuid}:{gen}",
-            payload={"notice": "link", "uuid": str(uuid)},
+            payload={"uuid": str(uuid), "notice": "link"},
         )
     return [Record(user_id=was["user_id"], activated=begins)]
 

@@ -17,7 +17,7 @@ def enqueue(t: Tables, user_id: int, dedupe_key: str, provider: str, payment_id:
         kind="refund",
         user_id=user_id,
         dedupe_key=dedupe_key,
-        payload={"provider": provider, "payment": payment_id},
+        payload={"payment": payment_id, "provider": provider},
     )
     return int(fresh)
 
