@@ -23,6 +23,7 @@ from supervisors.console.commands import add_commands
 from supervisors.console.errors import ConsoleError
 from supervisors.demo.errors import DemoError
 from supervisors.doctor import command as doctor_command
+from supervisors.matrix import MatrixError, become_matrix
 from xray_api.node.errors import NodeStartError
 from xray_api.node.init import (
     InitError,
@@ -44,6 +45,7 @@ TELLING = (
     InitError,
     DemoError,
     ConsoleError,
+    MatrixError,
 )
 
 app = typer.Typer(
@@ -111,6 +113,31 @@ def migrate(context: typer.Context) -> None:
 
     _run(apply())
     typer.echo("The schema is up to date.")
+
+
+@app.command()
+def matrix(
+    row: Annotated[
+        list[int] | None, typer.Option(help="Only this row; may be given again.", min=1)
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The table for a machine.")] = False,
+    html: Annotated[
+        Path | None, typer.Option(help="Write the table as a page too.", dir_okay=False)
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="What chance decides, as a failed row names it.", min=0)
+    ] = None,
+    jobs: Annotated[int, typer.Option(help="Rows at a time.", min=1)] = 1,
+    full_times: Annotated[
+        bool, typer.Option("--full-times", help="Wait as long as a real shop does.")
+    ] = False,
+) -> None:
+    """Break everything that can break, row by row, and show what came of it (a checkout only)."""
+    words = [word for number in row or () for word in ("--row", str(number))]
+    words += ["--json"] * as_json + ["--full-times"] * full_times + ["--jobs", str(jobs)]
+    words += ["--html", str(html.absolute())] if html else []
+    words += ["--seed", str(seed)] if seed is not None else []
+    become_matrix(words)
 
 
 @node_app.command("run")

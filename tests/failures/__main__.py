@@ -1,6 +1,7 @@
 """Runs rows of the failure matrix, each in a process of its own, and prints the table.
 
-`tollgate matrix` is this. Exit status 0: every cell is at its target; 1: one is not; 2: usage.
+`tollgate matrix` is this. Exit status 0: every cell is at its target; 1: one is not; 2: usage; 130
+or 143: it was stopped, and nothing of it runs any more.
 """
 
 import argparse
@@ -9,13 +10,16 @@ import contextlib
 import json
 import os
 import random
+import shutil
+import signal
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 from pydantic import SecretStr
 
@@ -23,7 +27,7 @@ from config.keys import MasterKeys
 from storage.embedded import EmbeddedPostgres
 from storage.links import LinkCipher
 from tests.failures.cells import Cells
-from tests.failures.report import as_html, as_json, table
+from tests.failures.report import as_html, as_json, progress, ranges, table
 from tests.failures.run import Row, play
 from tests.failures.scenario import Scenario, scenarios
 from tests.faults.convergence import FACTOR, MASTER
@@ -35,82 +39,116 @@ ROW_S = 240.0
 
 def main() -> int:
     """The command."""
+    chosen, wanted = _asked()
+    seed = chosen.seed if chosen.seed is not None else random.SystemRandom().randrange(10_000)
+    if chosen.one:
+        row = asyncio.run(_one(wanted[0], chosen.one, seed))
+        sys.stdout.write(json.dumps(asdict(row)) + "\n")
+        return 0
+    began = time.monotonic()  # noqa: TID251 - for people
+    try:
+        rows = asyncio.run(_stoppable(_all(wanted, seed, chosen.jobs, full=chosen.full_times)))
+    except (KeyboardInterrupt, asyncio.CancelledError) as stop:
+        _progress("Stopped; nothing of it runs any more.", last=True)
+        return 130 if isinstance(stop, KeyboardInterrupt) else 143
+    took = time.monotonic() - began  # noqa: TID251 - for people
+    factor = 1.0 if chosen.full_times else FACTOR
+    if chosen.html:
+        chosen.html.write_text(as_html(rows, factor), "utf-8")
+    if chosen.json:
+        sys.stdout.write(json.dumps(as_json(rows, factor), ensure_ascii=False, indent=1) + "\n")
+    else:
+        sys.stdout.write(f"{table(rows, factor)}, in {took / 60:.1f} minutes\n")
+    return 0 if all(row.ok for row in rows) else 1
+
+
+def _asked() -> tuple[argparse.Namespace, list[Scenario]]:
+    """What was typed, and the rows that it means, in the order of the table."""
     parser = argparse.ArgumentParser(prog="tollgate matrix", description=__doc__)
     parser.add_argument("--row", type=int, action="append", help="only this row; may be repeated")
     parser.add_argument("--seed", type=int, help="what a scenario chooses at random")
     parser.add_argument("--jobs", type=int, default=1, help="rows at a time")
     parser.add_argument("--json", action="store_true", help="the table for a machine")
     parser.add_argument("--html", type=Path, help="write the table as a page")
+    parser.add_argument("--full-times", action="store_true", help="policies' times are not divided")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     known = scenarios()
     unknown = [str(number) for number in chosen.row or () if number not in known]
     if unknown:
-        parser.error(f"no row {', '.join(unknown)}; there are 1 to {max(known)}")
-    seed = chosen.seed if chosen.seed is not None else random.SystemRandom().randrange(10_000)
-    if chosen.one:
-        row = asyncio.run(_one(known[chosen.row[0]], chosen.one, seed))
-        sys.stdout.write(json.dumps(asdict(row)) + "\n")
-        return 0
-    wanted = [known[number] for number in sorted(set(chosen.row or known), key=list(known).index)]
-    began = time.monotonic()  # noqa: TID251 - for people
-    rows = asyncio.run(_all(wanted, seed, chosen.jobs))
-    if chosen.html:
-        chosen.html.write_text(as_html(rows), "utf-8")
-    if chosen.json:
-        sys.stdout.write(json.dumps(as_json(rows, FACTOR), ensure_ascii=False, indent=1) + "\n")
-    else:
-        took = time.monotonic() - began  # noqa: TID251 - for people
-        sys.stdout.write(f"{table(rows)}\nin {took / 60:.1f} minutes; ")
-        sys.stdout.write(f"policies' times and their bounds are divided by {FACTOR:g}\n")
-    return 0 if all(row.ok for row in rows) else 1
+        parser.error(f"no row {', '.join(unknown)}; there are {ranges(known)}")
+    if chosen.jobs < 1:
+        parser.error("--jobs: at least 1")
+    if chosen.html and not chosen.html.absolute().parent.is_dir():
+        parser.error(f"--html: there is no folder {chosen.html.absolute().parent}")
+    wanted = [known[number] for number in known if number in (chosen.row or known)]
+    if chosen.full_times:
+        wanted = [replace(one, setting=replace(one.setting, factor=1.0)) for one in wanted]
+    return chosen, wanted
 
 
-async def _all(wanted: Sequence[Scenario], seed: int, jobs: int) -> list[Row]:
+async def _stoppable(work: Coroutine[Any, Any, list[Row]]) -> list[Row]:
+    """Work that SIGTERM ends as Ctrl-C does: in order."""
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    return await work
+
+
+async def _all(wanted: Sequence[Scenario], seed: int, jobs: int, *, full: bool) -> list[Row]:
     """Every row in a process of its own, so that none can spoil the next."""
     places = asyncio.Semaphore(jobs)
     done = 0
+    loop = asyncio.get_running_loop()
 
     async def one(scenario: Scenario, url: str) -> Row:
         nonlocal done
         async with places:
             _progress(f"{done + 1:>3} of {len(wanted)}  {scenario.id:>2}  {scenario.title} ...")
-            row = await _in_process(scenario, url, seed)
+            began = loop.time()
+            row, words = await _in_process(scenario, url, seed, full=full)
         done += 1
-        mark = "ok" if row.ok else f"FAILED: {row.why}"
-        healed = "" if row.healed_s is None else f"healed in {row.healed_s:.1f} s  "
-        _progress(
-            f"{done:>3} of {len(wanted)}  {scenario.id:>2}  {scenario.title}  {healed}{mark}",
-            last=True,
-        )
+        _progress(f"{done:>3} of {len(wanted)}  {progress(row, loop.time() - began)}", last=True)
+        if words:
+            _progress(words, last=True)
         return row
 
     async with _postgres() as server:
         return list(await asyncio.gather(*(one(scenario, server.url) for scenario in wanted)))
 
 
-async def _in_process(scenario: Scenario, url: str, seed: int) -> Row:
+async def _in_process(scenario: Scenario, url: str, seed: int, *, full: bool) -> tuple[Row, str]:
+    """A row, and the last words of a process that did not end well."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tests.failures", "--one", url),
         *("--row", str(scenario.id), "--seed", str(seed)),
+        *(["--full-times"] if full else []),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         env=os.environ | {"PYTHONUNBUFFERED": "1"},
         start_new_session=True,
     )
+    said, words = b"", ""
+    most_s = ROW_S * (FACTOR if full else 1)
     try:
-        said, errors = await asyncio.wait_for(process.communicate(), ROW_S)
-        last = errors.decode(errors="replace").strip().rpartition("\n")[2]
-        why = f"ended with {process.returncode}: {last}"
+        said, errors = await asyncio.wait_for(process.communicate(), most_s)
+        words = errors.decode(errors="replace").strip()
+        why = f"ended with {process.returncode}: {words.rpartition(chr(10))[2]}"
     except TimeoutError:
-        said, why = b"", f"did not end within {ROW_S:g} s"
+        why = f"did not end within {most_s:g} s"
     finally:
-        # Whatever it started is of its session: nothing of it stays.
+        # Whatever it started is of its session, or ends with it: nothing of it stays.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, 9)
         await process.wait()
     if process.returncode == 0 and said.strip():
-        return _row(json.loads(said.decode().strip().rpartition("\n")[2]))
+        return _row(json.loads(said.decode().strip().rpartition("\n")[2])), ""
+    failed = _failed(scenario, seed, why)
+    return failed, "".join(words.rpartition("Traceback (most recent call last)")[1:])
+
+
+def _failed(scenario: Scenario, seed: int, why: str) -> Row:
+    """The row of a run that told nothing."""
     return Row(
         id=scenario.id,
         title=scenario.title,
@@ -145,7 +183,14 @@ async def _one(scenario: Scenario, server_url: str, seed: int) -> Row:
 async def _postgres() -> AsyncIterator[Server]:
     """A PostgreSQL for all rows, gone at the end."""
     with tempfile.TemporaryDirectory(prefix="tollgate-matrix-") as folder:
-        running = await asyncio.to_thread(EmbeddedPostgres.start, Path(folder) / "postgres")
+        start = asyncio.to_thread(EmbeddedPostgres.start, Path(folder) / "postgres")
+        starting = asyncio.create_task(start)
+        try:
+            running = await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            # A thread cannot be stopped: what it has begun ends first.
+            await asyncio.to_thread((await starting).stop)
+            raise
         try:
             server = Server(running.url, 0)
             await _make_template(server)
@@ -157,7 +202,9 @@ async def _postgres() -> AsyncIterator[Server]:
 def _progress(text: str, *, last: bool = False) -> None:
     """What is going on; on a terminal in one line that is overwritten."""
     if sys.stderr.isatty():
-        sys.stderr.write(f"\r\x1b[K{text}" + ("\n" if last else ""))
+        # What is overwritten must not be longer than a line.
+        shown = text if last else text[: shutil.get_terminal_size().columns - 1]
+        sys.stderr.write(f"\r\x1b[K{shown}" + ("\n" if last else ""))
     elif last:
         sys.stderr.write(f"{text}\n")
     sys.stderr.flush()

@@ -1,14 +1,35 @@
-"""The table: for a terminal, for a machine, for the docs."""
+"""The table: for a terminal, for a machine, as a page."""
 
 import html
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from itertools import groupby
 from typing import Any
 
 from tests.failures.cells import COLUMNS, misses
 from tests.failures.run import Row
 
 HEAD = ("#", "scenario", *COLUMNS.values(), "bound", "healed")
+
+#: What each column asks, and from what it is computed.
+LEGEND = {
+    "UL": ("uuid leak?", "who is on a node without a row that wants it, once all has healed"),
+    "UA": ("access without a right?", "real connections of people who have none"),
+    "DX": ("database active, Xray not?", "real connections of people who have a right"),
+    "RA": ("do retries amplify?", "wishes that nodes got, for each different one"),
+    "SH": ("heals itself?", "all is as it should be within the bound, and no operator helped"),
+    "CB": ("circuit breaker?", "its changes, of the node that suffers alone"),
+    "BO": ("back-off?", "distances between attempts at one thing, against the policy's"),
+    "bound": ("", "how long healing may take, from the end of the fault"),
+    "healed": ("", "how long it took until the closing check held"),
+}
+MARKS = {
+    "No†": "may be so within the bound, never at the end",
+    "frozen": "nobody is removed from the node, and an operator was asked",
+    "–": "does not apply",  # noqa: RUF001 - a dash
+    "jitter": "attempts are as far apart as the policy says, and not evenly",
+    "none": "nothing was tried twice",
+}
 
 
 def line(row: Row) -> tuple[str, ...]:
@@ -17,65 +38,178 @@ def line(row: Row) -> tuple[str, ...]:
     if row.different:
         shown["ra"] = f"{row.sent / row.different:.2f}x"
     healed = "never" if row.healed_s is None else f"{row.healed_s:.1f} s"
-    words = [str(row.id), row.title, *(shown[c] for c in COLUMNS), f"{row.bound_s:g} s", healed]
-    return tuple(words)
+    return (
+        str(row.id),
+        row.title,
+        *(shown[column] for column in COLUMNS),
+        f"{row.bound_s:g} s",
+        healed,
+    )
 
 
-def table(rows: Sequence[Row]) -> str:
+def table(rows: Sequence[Row], time_factor: float) -> str:
     """All rows, and what was off target, as text."""
-    lines = [HEAD, *(line(row) for row in rows)]
-    widths = [max(len(words[i]) for words in lines) for i in range(len(HEAD))]
+    lines = [(*HEAD, ""), *((*line(row), "ok" if row.ok else "OFF") for row in rows)]
+    widths = [max(len(words[i]) for words in lines) for i in range(len(lines[0]))]
     drawn = [
         "  ".join(word.ljust(width) for word, width in zip(words, widths, strict=True)).rstrip()
         for words in lines
     ]
-    good = sum(row.ok for row in rows)
-    drawn.append("")
-    drawn.append(f"{good} of {len(rows)} rows at target")
-    drawn += [
-        f"row {row.id}: {row.why} (replay: tollgate matrix --row {row.id} --seed {row.seed})"
-        for row in rows
-        if not row.ok
+    off = [row for row in rows if not row.ok]
+    told = [f"row {row.id}: {row.why} (replay: {replay(row)})" for row in off]
+    return "\n".join([*drawn, "", times(time_factor), *told, count(rows)])
+
+
+def count(rows: Sequence[Row]) -> str:
+    """How many are as they should be."""
+    return f"{sum(row.ok for row in rows)} of {len(rows)} rows at target"
+
+
+def times(factor: float) -> str:
+    """How the times are to be read."""
+    if factor == 1:
+        return "policies' times and their bounds are those of a real shop"
+    return f"policies' times and their bounds are divided by {factor:g}, but where starts are slow"
+
+
+def replay(row: Row) -> str:
+    """The command that does the very same again."""
+    return f"tollgate matrix --row {row.id} --seed {row.seed}"
+
+
+def progress(row: Row, took_s: float) -> str:
+    """A row that is done, in a line."""
+    healed = "" if row.healed_s is None else f"healed in {row.healed_s:.1f} s  "
+    mark = "ok" if row.ok else f"OFF TARGET: {row.why}"
+    return f"{row.id:>2}  {row.title}  {healed}({took_s:.0f} s in all)  {mark}"
+
+
+def ranges(numbers: Iterable[int]) -> str:
+    """Numbers as people say them: `1 to 17, 19, 21 to 42`."""
+    runs = [
+        [number for _, number in run]
+        for _, run in groupby(enumerate(sorted(numbers)), lambda pair: pair[1] - pair[0])
     ]
-    return "\n".join(drawn)
+    return ", ".join(f"{run[0]} to {run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs)
 
 
 def as_json(rows: Sequence[Row], time_factor: float) -> dict[str, Any]:
-    """All rows for a machine."""
+    """All rows for a machine (design/failures.md, section 4)."""
     return {
-        "rows": [asdict(row) | {"ok": row.ok} for row in rows],
+        "rows": [
+            {
+                "id": row.id,
+                "title": row.title,
+                "cells": asdict(row.cells),
+                "target": asdict(row.target),
+                "bound_s": row.bound_s,
+                "healed_s": row.healed_s,
+                "seed": row.seed,
+                "fault_hits": row.fault_hits,
+                "ok": row.ok,
+                "why": row.why,
+            }
+            for row in rows
+        ],
         "time_factor": time_factor,
     }
 
 
-def as_html(rows: Sequence[Row]) -> str:
-    """All rows as a page of its own."""
-    cells = []
-    for row in rows:
-        wrong = misses(row.cells, row.target)
-        marks = ["", "", *("off" if column in wrong else "" for column in COLUMNS), "", ""]
-        words = zip(line(row), marks, strict=True)
-        drawn = "".join(f'<td class="{mark}">{html.escape(word)}</td>' for word, mark in words)
-        cells.append(
-            f'<tr class="{"ok" if row.ok else "off"}" title="{html.escape(row.why)}">{drawn}</tr>'
-        )
-    head = "".join(f"<th>{html.escape(word)}</th>" for word in HEAD)
-    good = sum(row.ok for row in rows)
-    return PAGE.format(head=head, rows="\n".join(cells), good=good, all=len(rows))
+def as_html(rows: Sequence[Row], time_factor: float) -> str:
+    """All rows as a page of its own, which loads nothing."""
+    head = "".join(f'<th scope="col">{_head(word)}</th>' for word in HEAD)
+    legend = "".join(
+        f"<dt>{name}</dt><dd>{html.escape(f'{asks} From ' if asks else '')}{html.escape(how)}</dd>"
+        for name, (asks, how) in LEGEND.items()
+    )
+    marks = "".join(f"<dt>{m}</dt><dd>{html.escape(says)}</dd>" for m, says in MARKS.items())
+    off = [
+        f"<li>Row {row.id}, {html.escape(row.title)}: {html.escape(row.why)}<br>"
+        f"<code>{html.escape(replay(row))}</code></li>"
+        for row in rows
+        if not row.ok
+    ]
+    return PAGE.format(
+        head=head,
+        rows="\n".join(_html_row(row) for row in rows),
+        count=count(rows),
+        state="" if not off else "off",
+        off=f"<h2>Off target</h2><ul>{''.join(off)}</ul>" if off else "",
+        times=html.escape(times(time_factor)),
+        legend=legend,
+        marks=marks,
+    )
+
+
+def _head(word: str) -> str:
+    """A column's name, which says what it asks to whoever points at it."""
+    asks = LEGEND.get(word, ("", ""))[0]
+    return f'<abbr title="{html.escape(asks)}">{word}</abbr>' if asks else html.escape(word)
+
+
+def _html_row(row: Row) -> str:
+    wrong = misses(row.cells, row.target)
+    number, title, *cells, bound, healed = line(row)
+    drawn = []
+    for column, word in zip(COLUMNS, cells, strict=True):
+        if column in wrong:
+            expected = html.escape(wrong[column][0])
+            told = f"✗ {html.escape(word)} <small>expected {expected}</small>"
+            drawn.append(f'<td class="off">{told}</td>')
+        else:
+            drawn.append(f"<td>{html.escape(word)}</td>")
+    mark = "✓" if row.ok else "✗"
+    return (
+        f'<tr class="{"ok" if row.ok else "off"}"><td class="number">{number}</td>'
+        f'<th scope="row">{html.escape(title)}</th>{"".join(drawn)}'
+        f'<td class="number">{bound}</td><td class="number">{healed} {mark}</td></tr>'
+    )
 
 
 PAGE = """<!doctype html>
-<html lang="en"><meta charset="utf-8"><title>Tollgate: the failure matrix</title>
+<html lang="en"><head><meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>Tollgate: the failure matrix</title>
 <style>
-body {{ font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; }}
+:root {{ --ink: #1c1c1c; --soft: #5c5c5c; --paper: #fff; --line: #d9d9d9; --bad: #a3180f;
+  --badpaper: #fdeceb; --good: #1a6b36; }}
+@media (prefers-color-scheme: dark) {{ :root {{ --ink: #ececec; --soft: #a8a8a8; --paper: #161616;
+  --line: #3a3a3a; --bad: #ff9d94; --badpaper: #3a1a18; --good: #83d69d; }} }}
+body {{ font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; padding: 0 1rem;
+  max-width: 76rem; color: var(--ink); background: var(--paper); }}
+.count {{ font-size: 1.25rem; font-weight: 600; color: var(--good); }}
+.count.off, td.off {{ color: var(--bad); font-weight: 600; }}
+.wide {{ overflow-x: auto; }}
 table {{ border-collapse: collapse; width: 100%; }}
-th, td {{ text-align: left; padding: .3rem .6rem; border-bottom: 1px solid #ddd; }}
-td:nth-last-child(-n+2) {{ text-align: right; white-space: nowrap; }}
-tr.off {{ background: #fdecea; }} td.off {{ color: #b3261e; font-weight: 600; }}
-</style>
+caption {{ text-align: left; color: var(--soft); padding-bottom: .5rem; }}
+th, td {{ text-align: left; padding: .35rem .6rem; border-bottom: 1px solid var(--line); }}
+thead th {{ border-bottom: 2px solid var(--soft); }}
+tbody th {{ font-weight: 400; }}
+.number {{ text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }}
+thead th:first-child, thead th:nth-last-child(-n+2) {{ text-align: right; }}
+tr.off {{ background: var(--badpaper); }}
+tr.ok .number:last-child {{ color: var(--good); }}
+tr.off .number:last-child {{ color: var(--bad); }}
+abbr {{ text-decoration: none; border-bottom: 1px dotted var(--soft); cursor: help; }}
+small {{ font-weight: 400; white-space: nowrap; }}
+dl {{ display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1rem; }}
+dt {{ font-weight: 600; }} dd {{ margin: 0; }}
+</style></head>
+<body>
 <h1>The failure matrix</h1>
-<p>{good} of {all} rows at target.</p>
-<table><thead><tr>{head}</tr></thead><tbody>
+<p class="count {state}">{count}</p>
+{off}
+<div class="wide" role="region" aria-label="The table" tabindex="0">
+<table>
+<caption>Each row breaks something and shows what came of it; {times}.</caption>
+<thead><tr>{head}</tr></thead>
+<tbody>
 {rows}
-</tbody></table></html>
+</tbody></table></div>
+<h2>Columns</h2>
+<dl>{legend}</dl>
+<h2>Marks</h2>
+<dl>{marks}</dl>
+</body></html>
 """

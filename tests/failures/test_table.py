@@ -14,6 +14,8 @@ from tests.failures.cells import (
     cells,
     misses,
 )
+from tests.failures.report import LEGEND, as_html, as_json, ranges, table
+from tests.failures.run import Row
 from tests.failures.scenario import titles
 
 ENVELOPE = Envelope(shortest_s=0.1, longest_s=150.0)
@@ -84,3 +86,65 @@ def test_attempts_are_apart_as_the_policy_says_or_the_cell_tells(
     gaps: list[float], seen: str
 ) -> None:
     assert back_off(gaps, ENVELOPE) == seen
+
+
+@pytest.mark.parametrize(
+    ("numbers", "said"),
+    [([1], "1"), ([1, 2, 3], "1 to 3"), ([2, 1, 9, 10, 5], "1 to 2, 5, 9 to 10")],
+)
+def test_numbers_of_rows_are_told_as_people_do(numbers: list[int], said: str) -> None:
+    assert ranges(numbers) == said
+
+
+GOOD = Row(
+    id=1,
+    title="VPN API timeout",
+    cells=Cells(cb="open", bo="jitter"),
+    target=Cells(cb="open", bo="jitter"),
+    sent=103,
+    different=100,
+    bound_s=9.0,
+    healed_s=4.1,
+    seed=8123,
+    fault_hits=12,
+    factor=10.0,
+)
+BAD = replace(
+    GOOD, id=7, title="a & b", cells=Cells(bo="jitter"), why="CB expected open, saw closed"
+)
+
+
+def test_the_text_ends_with_the_count_and_how_to_replay_what_is_off() -> None:
+    told = table([GOOD, BAD], 10.0).splitlines()
+
+    assert told[1].split() == [
+        *("1", *GOOD.title.split(), "No", "No", "No†", "1.03x", "Yes", "open", "jitter"),
+        *("9", "s", "4.1", "s", "ok"),
+    ]
+    assert told[-2] == (
+        "row 7: CB expected open, saw closed (replay: tollgate matrix --row 7 --seed 8123)"
+    )
+    assert told[-1] == "1 of 2 rows at target"
+
+
+def test_a_machine_gets_what_the_design_names() -> None:
+    told = as_json([BAD], 10.0)
+
+    assert told["time_factor"] == 10.0
+    (row,) = told["rows"]
+    assert row["cells"]["cb"] == "closed"
+    assert row["target"]["cb"] == "open"
+    assert not row["ok"]
+    named = {"id", "title", "cells", "target", "bound_s", "healed_s", "seed", "fault_hits", "ok"}
+    assert named <= set(row)
+
+
+def test_the_page_marks_what_is_off_in_words_too_and_takes_titles_as_text() -> None:
+    page = as_html([GOOD, BAD], 10.0)
+
+    assert "1 of 2 rows at target" in page
+    assert "a &amp; b" in page
+    assert "a & b" not in page
+    assert "✗ closed <small>expected open</small>" in page
+    assert "tollgate matrix --row 7 --seed 8123" in page
+    assert all(f"<dt>{name}</dt>" in page for name in LEGEND)

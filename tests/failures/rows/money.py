@@ -192,7 +192,7 @@ async def _decided_by_two(run: Run, buyer: Person, owners: list[Person]) -> None
 
     said = await asyncio.gather(*(tapped(owner, place) for place, owner in enumerate(owners)))
     ((who, status),) = await run.town.sql(DECIDED_BY, buyer.id)
-    first = [f"tg:{owner.id}" for owner in owners].index(who)
+    first = [f"telegram:{owner.id}" for owner in owners].index(who)
     assert status == ("paid", "rejected")[first]
     assert re.search(("^✓ Approved:", "^✗ Rejected:")[first], said[first]), said
     assert re.search(("Approved before", "Rejected before")[first], said[1 - first]), said
