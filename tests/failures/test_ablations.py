@@ -1,0 +1,70 @@
+"""Rows can fail: with one protection switched off, its rows are off target."""
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from storage import credentials
+from storage.links import LinkCipher
+from storage.phases import UserPhases
+from storage.rows import PaymentDraft
+from tests.failures.run import Row, play
+from tests.failures.scenario import scenarios
+from tests.faults.scene import first_seed
+
+pytestmark = pytest.mark.deep
+
+
+class Matrix:
+    """Runs a row as the command does."""
+
+    def __init__(self, folder: Path, url: str, cipher: LinkCipher) -> None:
+        self._world = folder, url, cipher
+
+    async def row(self, number: int) -> Row:
+        """The row's line in the table."""
+        return await play(scenarios()[number], *self._world, first_seed())
+
+
+@pytest.fixture
+def matrix(tmp_path: Path, database_url: str, cipher: LinkCipher) -> Matrix:
+    return Matrix(tmp_path, database_url, cipher)
+
+
+async def test_14_without_comparing_generations_when_an_answer_is_recorded(
+    matrix: Matrix, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An answer about an older wish confirms the newer one."""
+    whole = credentials.CONFIRM
+    blind = whole.replace("c.gen = $2::bigint AND c.applied_gen < c.gen", "c.applied_gen < c.gen")
+    assert blind != whole
+    monkeypatch.setattr(credentials, "CONFIRM", blind)
+
+    row = await matrix.row(14)
+
+    assert not row.ok
+    assert row.cells.sh == "No", row.why
+
+
+async def test_13_without_one_row_for_each_charge(
+    matrix: Matrix, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A charge that is told again is another one."""
+    receive, told = UserPhases.receive_payment, Counter[str]()
+
+    async def anew(self: UserPhases, draft: PaymentDraft) -> Any:
+        number = draft.provider_payment_id
+        told[number] += 1
+        if told[number] > 1:
+            draft = replace(draft, provider_payment_id=f"{number}-{told[number]}")
+        return await receive(self, draft)
+
+    monkeypatch.setattr(UserPhases, "receive_payment", anew)
+
+    row = await matrix.row(13)
+
+    assert not row.ok
+    assert "which nobody paid" in row.why
