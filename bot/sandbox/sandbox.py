@@ -14,6 +14,7 @@ from bot.sandbox.chat_methods import ChatMethods, Sender
 from bot.sandbox.chat_page import ChatPage
 from bot.sandbox.faults import Faults
 from bot.sandbox.guard import local_only
+from bot.sandbox.in_hand import InHand
 from bot.sandbox.payment_methods import PaymentMethods
 from bot.sandbox.payments import Cashier, Invoice
 from bot.sandbox.person import Person
@@ -177,8 +178,9 @@ class Sandbox:
         Raises:
             OSError: The port is in use.
         """
+        in_hand = InHand()
         app = web.Application(
-            middlewares=[local_only(self._allowed_hosts | {host})],
+            middlewares=[in_hand.middleware(), local_only(self._allowed_hosts | {host})],
             client_max_size=UPLOAD_MAX_BYTES,
         )
         app.add_routes([*self._api.routes(), *self._page.routes()])
@@ -192,6 +194,7 @@ class Sandbox:
         finally:
             self._webhook.pause()
             await runner.cleanup()
+            await in_hand.end()
 
     def _bot_api(self) -> BotApi:
         return BotApi(

@@ -30,7 +30,11 @@ LINK = re.compile(r"vless://[0-9a-f]{8}-[0-9a-f-]{27}@", re.IGNORECASE)
 IN_LOGS = re.compile(f"{SECRET.pattern}|{LINK.pattern}", re.IGNORECASE)
 
 #: Every cell of every table as text; the pattern is PostgreSQL's and says the same as `SECRET`.
-TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
+#: But for tables that were never written to.
+TABLES = """
+SELECT relname FROM pg_class
+WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND pg_relation_size(oid) > 0
+"""
 CELLS = "SELECT '{table}' AS place, t::text AS cells FROM public.{table} t WHERE t::text ~ $1"
 ALERTS = """
 SELECT 'an alert' AS place, payload::text AS cells FROM outbox
@@ -108,7 +112,7 @@ def log_as_the_program() -> None:
 
 async def secrets_in(connection: "asyncpg.Connection[Any]") -> list[str]:
     """Where a database tells a secret: a table, and what stands around it."""
-    tables = [row["tablename"] for row in await connection.fetch(TABLES)]
+    tables = [row["relname"] for row in await connection.fetch(TABLES)]
     if not tables:
         return []
     parts = [CELLS.format(table=table) for table in tables]
