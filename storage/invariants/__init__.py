@@ -8,7 +8,7 @@ brings those of a real database, page by page, `nodes.broken_on` holds a node's 
 |---|---|
 | I1, I1b, I2, I3, I14 | nodes let in whom the rows say, and nobody else (`nodes`) |
 | I4 | money has the time, the refund and the story that it should have (`money`) |
-| I5, I12 | nothing waits for too long, or somebody was told (`waiting`) |
+| I5, I12 | nothing waits for too long, or somebody was told (`waiting`, `acts`) |
 | I6, I8, I9, I10, I16 | keys fit to access, and go on for ever (`keys`) |
 | I7, I17 | each second is explained (`paid_time`) |
 | I11 | nothing is held while nothing is asked (`acts`) |

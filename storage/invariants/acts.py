@@ -1,11 +1,20 @@
 """Owners' acts are recorded, removals stay within their guard, and no connection idles."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
 from config.nodes import ReconcilerSection
-from storage.invariants.rules import Broken, Found, Life, Row, Tables, always, broken_by
+from storage.invariants.rules import (
+    Broken,
+    Found,
+    Life,
+    Row,
+    Tables,
+    always,
+    broken_by,
+    told_of,
+)
 
 #: The widest guard; operators can only make it narrower.
 GUARD = ReconcilerSection()
@@ -57,18 +66,27 @@ RULES = (time_has_its_act, ban_has_its_act, order_has_its_act)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Records:
-    """What is of no one user: rows of nodes, their comparisons, settings, letters, and acts."""
+    """What is of no one user: rows of nodes, their comparisons, settings, letters, and acts.
+
+    Attributes:
+        told: what owners were told of; see `Scene.alerts`.
+        owners: whether there are any who could be told.
+    """
 
     nodes: Sequence[Row]
     runs: Sequence[Row]
     settings: Sequence[Row]
     letters: Sequence[Row]
     acts: Sequence[Row]
+    told: Collection[tuple[str, str]] = frozenset()
+    owners: bool = False
 
     @classmethod
-    def of(cls, tables: Tables) -> "Records":
+    def of(cls, tables: Tables, *, owners: bool) -> "Records":
         """From rows by table; a table that is not kept has none."""
         return cls(
+            told=told_of(tables.get("outbox", ())),
+            owners=owners,
             nodes=list(tables.get("nodes", ())),
             runs=sorted(tables.get("reconcile_runs", ()), key=lambda row: row["id"]),
             settings=list(tables.get("settings_history", ())),
@@ -115,7 +133,16 @@ def within_guard(records: Records) -> Found:
             yield {"node": run["node_id"], "run": run["id"], "within_a_day": len(going)}
 
 
-RECORD_RULES = (changes_have_acts, within_guard)
+@always("I12", "owners know of each node that was frozen without them")
+def frozen_is_told(records: Records) -> Found:
+    """Its removals wait for them."""
+    for node in records.nodes:
+        unasked = node["state"] == "frozen" and node["changed_by"] in OURSELVES
+        if records.owners and unasked and ("alert-node-frozen", node["id"]) not in records.told:
+            yield {"node": node["id"], "reason": node["reason"]}
+
+
+RECORD_RULES = (changes_have_acts, within_guard, frozen_is_told)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -48,7 +48,10 @@ class Judge:
 def broken_in(tables: Tables, now: datetime, judge: Judge) -> list[Broken]:
     """What is broken in these rows, which are a whole database in one moment."""
     scene = judge.scene(tables, now, told_of(tables.get("outbox", ())))
-    return [*broken_lives(tables, scene, judge), *broken_records(Records.of(tables))]
+    return [
+        *broken_lives(tables, scene, judge),
+        *broken_records(Records.of(tables, owners=judge.owners)),
+    ]
 
 
 def broken_lives(tables: Tables, scene: Scene, judge: Judge) -> list[Broken]:

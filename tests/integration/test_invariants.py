@@ -61,6 +61,9 @@ BREACHES = {
     "I12 owners know of each wish": [
         "UPDATE credentials SET gen = gen + 1, quarantined_at = now()",
     ],
+    "I12 owners know of each node": [
+        "UPDATE nodes SET state = 'frozen', reason = 'a sign', changed_by = 'tollgate'",
+    ],
     "I12 no message or refund is due": [
         "UPDATE outbox SET next_at = now() - interval '61 s'",
         """INSERT INTO outbox (kind, user_id, dedupe_key, payload, next_at)
