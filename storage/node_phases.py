@@ -70,13 +70,16 @@ class NodePhases:
         async with self._database.transaction() as connection:
             await credentials.resume(connection, node_id)
 
-    async def learn_epoch(self, node_id: str, epoch: UUID) -> bool:
+    async def learn_epoch(self, node_id: str, epoch: UUID, *, has_users: bool = False) -> bool:
         """Remember which store the node has; a store that took another's place is told all again.
+
+        One that `has_users` was made from a copy, and lets in who was shut out since: it is told
+        of those too.
 
         Returns:
             Whether that was so. On first contact there is nothing to repeat.
         """
-        return await _learn_epoch(self._database, node_id, epoch)
+        return await _learn_epoch(self._database, node_id, epoch, has_users=has_users)
 
     async def due(
         self, node_id: str, limit: int, besides: list[UUID], *, repeats: bool = True
@@ -246,9 +249,9 @@ class ReconcilePhases:
             rows = await comparisons.by_uuid(connection, uuids, listed_at)
             return rows, await comparisons.adopted(connection, node_id, uuids)
 
-    async def learn_epoch(self, node_id: str, epoch: UUID) -> bool:
+    async def learn_epoch(self, node_id: str, epoch: UUID, *, has_users: bool = False) -> bool:
         """As `NodePhases.learn_epoch`."""
-        return await _learn_epoch(self._database, node_id, epoch)
+        return await _learn_epoch(self._database, node_id, epoch, has_users=has_users)
 
     async def raise_missing(self, node_id: str, found: Sequence[tuple[UUID, int]]) -> int:
         """Wish anew for those who are missing, each only if that is still so wished."""
@@ -351,7 +354,7 @@ class PlacementPhases:
             return await placement.leaving(connection, limit)
 
 
-async def _learn_epoch(database: Database, node_id: str, epoch: UUID) -> bool:
+async def _learn_epoch(database: Database, node_id: str, epoch: UUID, *, has_users: bool) -> bool:
     """See `NodePhases.learn_epoch`. Everything is wished for anew before the epoch is remembered.
 
     So what a crash leaves is done again from the start, which harms nobody.
@@ -361,7 +364,7 @@ async def _learn_epoch(database: Database, node_id: str, epoch: UUID) -> bool:
         if known is None or known.epoch is None or known.epoch == epoch:
             await nodes.learn_epoch(connection, node_id, epoch)
             return False
-    await _redrive(database, node_id)
+    await _redrive(database, node_id, absent=has_users)
     async with database.transaction() as connection:
         return await nodes.learn_epoch(connection, node_id, epoch)
 

@@ -314,7 +314,7 @@ class ProvisionerActor(AsyncioActor):
         `basis` was read before the node was asked: what it knows of our writing, the node had.
         """
         if readiness.epoch != self._epoch:
-            await self._learn(readiness.epoch)
+            await self._learn(readiness.epoch, has_users=readiness.users.desired > 0)
             self.wake_self()
         if basis is None:
             return
@@ -530,16 +530,26 @@ class ProvisionerActor(AsyncioActor):
         except NodeRejected as error:
             # What answers there is no node; that says nothing about the wish to be sent.
             raise NodeProtocolError(f"/readyz: {error}") from None
-        return await self._learn(readiness.epoch)
+        return await self._learn(readiness.epoch, has_users=readiness.users.desired > 0)
 
-    async def _learn(self, epoch: UUID) -> UUID:
+    async def _learn(self, epoch: UUID, *, has_users: bool | None = None) -> UUID:
         """Take over another store; calls that find it at the same time wait for the first."""
         async with self._learning:
             if epoch != self._epoch:
-                if await self.phases.learn_epoch(self.node_id, epoch):
+                if has_users is None:
+                    has_users = await self._has_users()
+                if await self.phases.learn_epoch(self.node_id, epoch, has_users=has_users):
                     log.warning("node_epoch_changed", node=self.node_id, epoch=str(epoch))
                 self._epoch = epoch
         return epoch
+
+    async def _has_users(self) -> bool:
+        """Whether the node's store is not empty; one that does not say may have some."""
+        try:
+            readiness = await self.node.ready(deadline_s=self.limits.attempt_timeout_s)
+        except NodeCallError:
+            return True
+        return readiness.users.desired > 0
 
     async def _failed(self, row: CredentialRow, attempts: int, error: NodeCallError) -> None:
         decision = decide_failure(

@@ -253,7 +253,9 @@ class ReconcilerActor(AsyncioActor):
         if digest.epoch != basis.node.epoch:
             first = basis.node.epoch is None
             if not order.dry_run:
-                await self.phases.learn_epoch(self.node_id, digest.epoch)
+                await self.phases.learn_epoch(
+                    self.node_id, digest.epoch, has_users=digest.count > 0
+                )
                 self._wake_provisioner()
             return "met" if first else "another store"
         if went_back(basis, digest.writer):

@@ -216,6 +216,28 @@ async def test_a_removal_that_meets_a_rebuilt_node_is_repeated_to_it(world: Worl
     assert world.changes()[-1].epoch == epoch
 
 
+async def test_whom_a_node_has_again_from_a_copy_of_its_store_is_shut_out_again(
+    world: World,
+) -> None:
+    """Its store was damaged and made anew from the copy, which is older than a removal."""
+    await world.buy(BUYER)
+    await world.settle()
+    copy = dict(world.node.wishes)
+    await pass_time(world.rows, MONTH_S + 1)
+    await expire(world.rows)
+    await world.settle()
+    world.node.wipe()
+    world.node.wishes = dict(copy)
+    world.node.start_xray()
+    assert world.node.running == set(copy)
+
+    await world.buy(BUYER + 1)
+    await world.settle()
+
+    assert len(world.node.running) == 1
+    assert not world.node.running & set(copy)
+
+
 # 409: a race, or a database that was restored.
 
 
