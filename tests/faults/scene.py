@@ -1,6 +1,6 @@
 """A node under load, a client with a door for each user, and what a fault and its end look like.
 
-The seed of a failed run is in its message; TOLLGATE_TEST_SEED repeats it.
+The seed of a failed run is in its message; TEST_SEED repeats it.
 """
 
 import asyncio
@@ -28,8 +28,12 @@ from tests.integration.node_fixtures import (
 )
 from xray_api.client.client import NodeClient
 from xray_api.client.errors import NodeCallError, RetriableError, StaleGeneration
-from xray_api.node.hot_api import HotApi
+from xray_api.node.hot_api import HotApi, _typed
+from xray_api.proto.handler_pb2 import AddUserOperation
+from xray_api.proto.user_pb2 import User as XrayUser
+from xray_api.proto.vless_pb2 import Account
 
+FLOW = "xtls-rprx-vision"
 CALLERS = 4
 USERS_EACH = 4
 #: Answers after which a kill comes, at random.
@@ -253,6 +257,12 @@ class Scene:
             return False
 
 
+async def add_past_the_service(hot: HotApi, email: str, uuid: UUID) -> None:
+    """Whoever can reach Xray's API can do this."""
+    account = _typed(Account(id=str(uuid), flow=FLOW))
+    await hot._alter(AddUserOperation(user=XrayUser(email=email, account=account)), unless="")
+
+
 @asynccontextmanager
 async def xray_api(files: Files, client: NodeClient) -> AsyncIterator[HotApi]:
     """The own API of a node's Xray, past the service."""
@@ -285,4 +295,4 @@ async def scene(folder: Path) -> AsyncIterator[Scene]:
 
 def first_seed() -> int:
     """From the environment, or another one in every run."""
-    return int(os.environ.get("TOLLGATE_TEST_SEED") or random.SystemRandom().randrange(10**9))
+    return int(os.environ.get("TEST_SEED") or random.SystemRandom().randrange(10**9))

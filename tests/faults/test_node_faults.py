@@ -7,20 +7,13 @@ import signal
 from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
-from uuid import UUID
 
 import pytest
 
-from tests.faults.scene import Scene, first_seed, scene
+from tests.faults.scene import Scene, add_past_the_service, first_seed, scene
 from tests.integration.node_fixtures import eventually
 from xray_api.client.errors import NodeUnavailable, RetriableError
-from xray_api.node.hot_api import HotApi, _typed
 from xray_api.node.run import STORE_FILE
-from xray_api.proto.handler_pb2 import AddUserOperation
-from xray_api.proto.user_pb2 import User
-from xray_api.proto.vless_pb2 import Account
-
-FLOW = "xtls-rprx-vision"
 
 
 @pytest.fixture
@@ -29,12 +22,6 @@ async def node(tmp_path: Path) -> AsyncIterator[Scene]:
         await made.work(first_seed())
         await made.check("before any fault")
         yield made
-
-
-async def add_past_the_service(hot: HotApi, email: str, uuid: UUID) -> None:
-    """Whoever can reach Xray's API can do this."""
-    account = _typed(Account(id=str(uuid), flow=FLOW))
-    await hot._alter(AddUserOperation(user=User(email=email, account=account)), unless="")
 
 
 async def test_a_foreign_user_is_shut_out(node: Scene) -> None:

@@ -7,6 +7,7 @@ from contextlib import ExitStack, asynccontextmanager
 from typing import Any
 from uuid import UUID
 
+from tests.integration.node_fixtures import free_port
 from xray_api.node.process import ChildEngine, XrayProcess
 from xray_api.probe import VlessClient, client_config
 
@@ -29,7 +30,8 @@ async def turnstile(links: Mapping[UUID, str]) -> AsyncIterator[Turnstile]:
     """Run the client for as long as the context lasts."""
     with ExitStack() as held:
         listeners = [
-            held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(len(links))
+            held.enter_context(socket.create_server(("127.0.0.1", free_port())))
+            for _ in range(len(links))
         ]
         ports: list[int] = [listener.getsockname()[1] for listener in listeners]
     client = await XrayProcess.start(
