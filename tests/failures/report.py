@@ -57,6 +57,7 @@ def table(rows: Sequence[Row], time_factor: float) -> str:
     ]
     off = [row for row in rows if not row.ok]
     told = [f"row {row.id}: {row.why} (replay: {replay(row)})" for row in off]
+    told += [f"row {row.id} cannot be shown here: {row.unable}" for row in rows if row.unable]
     return "\n".join([*drawn, "", times(time_factor), *told, count(rows)])
 
 

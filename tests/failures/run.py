@@ -8,10 +8,10 @@ import asyncio
 import random
 import ssl
 from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -19,7 +19,10 @@ from uuid import UUID, uuid4
 import aiohttp.connector
 import pytest
 
+from actors.runtime.actor import AsyncioActor
+from bot.sandbox import Person
 from storage.links import LinkCipher
+from supervisors.engine.snapshot import find
 from tests.failures.cells import Cells, Doors, Observed, cells, misses
 from tests.failures.money import (
     BOUGHT,
@@ -36,6 +39,7 @@ from tests.failures.money import (
 from tests.failures.scenario import Scenario
 from tests.faults.convergence import (
     FIRST,
+    HAPPENED,
     OWNER,
     SECOND,
     SERVED_SINCE,
@@ -54,6 +58,8 @@ from tests.integration.shop import pass_time
 
 #: A closing check takes as long on a busy machine, whatever the bound, seconds.
 LOOK_S = 1.0
+#: And is not made again at once: to look costs too.
+LOOK_EVERY_S = 0.1
 #: What does not heal is given up after so many bounds, or so long, seconds.
 GIVE_UP = 3.0
 GIVE_UP_S = 30.0
@@ -91,7 +97,10 @@ COMMANDS = "SELECT action FROM admin_actions WHERE at > $1 AND actor NOT IN ($2,
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """A line of the table. `why` is empty where all is as it should be."""
+    """A line of the table. `why` is empty where all is as it should be.
+
+    `unable` says why this machine cannot show the fault.
+    """
 
     id: int
     title: str
@@ -105,6 +114,7 @@ class Row:
     fault_hits: int
     factor: float
     why: str = ""
+    unable: str = ""
 
     @property
     def ok(self) -> bool:
@@ -122,6 +132,11 @@ class Run:
         strangers: whom the scenario let in behind the back-end's back.
         gaps: distances of attempts at what is no wish, where those are what backs off; seconds.
         fates: what has to become of a charge, where more than one thing may.
+        watched: people who try doors in every round, however many others there are.
+        besides: what else has to be so before the world counts as healed.
+        closing: what the scenario checks once it has.
+        stack: what is to last until the run is over.
+        unable: why this machine cannot show the fault; empty where it can.
     """
 
     scenario: Scenario
@@ -132,6 +147,11 @@ class Run:
     strangers: set[UUID] = field(default_factory=set)
     gaps: list[float] = field(default_factory=list)
     fates: dict[Charge, Fate] = field(default_factory=dict)
+    watched: set[UUID] = field(default_factory=set)
+    besides: list[Callable[[], Awaitable[bool]]] = field(default_factory=list)
+    closing: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+    stack: AsyncExitStack = field(default_factory=AsyncExitStack)
+    unable: str = ""
     trade: Trade | None = None
     began: Any = None
     ended: Any = None
@@ -139,6 +159,7 @@ class Run:
     _from: float = 0.0
     _to: float = 0.0
     _meanwhile: list[Doors] = field(default_factory=list)
+    _first_link: str = ""
 
     @property
     def first(self) -> Site:
@@ -177,6 +198,16 @@ class Run:
             self._to = _now()
             self.ended = await self.town.value("SELECT now()")
 
+    async def quiet(self) -> None:
+        """No more trade, and nothing of it under way: whatever is not so later is the fault's."""
+        if self.trade is not None:
+            await self.trade.end()
+        await eventually(self.settled)
+
+    def saw(self, doors: Doors) -> None:
+        """Somebody got through, or did not, at another door than those that are tried."""
+        self._meanwhile.append(doors)
+
     def met(self, times: int = 1) -> None:
         """The fault met something that no rule of a proxy counts."""
         self._met += times
@@ -191,11 +222,39 @@ class Run:
         """Until a node's breaker opened so often."""
         await self.town.until(OPENED, node_id, times)
 
-    async def served_meanwhile(self, node_id: str = SECOND, people: int = 3) -> None:
-        """Until so many who came after the fault began have access on a node that has none."""
+    async def called_again(self, node_id: str = FIRST, *, at_a_time: int = 1) -> None:
+        """Until a node's breaker is closed, and it is called so often at a time."""
+
+        async def called() -> bool:
+            state = self.health(node_id)
+            return bool(state["breaker"] == "closed" and state["at_a_time"] >= at_a_time)
+
+        await eventually(called)
+
+    def actor(self, name: str) -> AsyncioActor | None:
+        """One that runs now; None while it is started anew."""
+        assert self.town._backend is not None
+        found = find(self.town._backend.root, name)
+        return None if found is None else found[1].actor
+
+    def health(self, node_id: str = FIRST) -> Mapping[str, Any]:
+        """What operators see of a node's provisioner; its breaker is "" while that starts anew."""
+        actor = self.actor(f"provisioner/{node_id}")
+        return actor.describe() if actor else {"breaker": ""}
+
+    async def mended(self) -> float:
+        """Until nodes have what rows want, while trade goes on; how long that took, seconds."""
+        began = _now()
+        await eventually(self.settled)
+        return _now() - began
+
+    async def served_meanwhile(
+        self, node_id: str = SECOND, people: int = 3, since: Any = None
+    ) -> None:
+        """Until so many who came after the fault began, or after `since`, have access on a node."""
 
         async def served() -> bool:
-            found = await self.town.value(SERVED_SINCE, node_id, self.began)
+            found = await self.town.value(SERVED_SINCE, node_id, since or self.began)
             return bool(found >= people)
 
         await eventually(served)
@@ -204,6 +263,30 @@ class Run:
         """Make all that happened so much older, seconds."""
         async with connected(self.town.database_url) as rows:
             await pass_time(rows, seconds)
+
+    async def customers(self, count: int, node_id: str = FIRST) -> list[Person]:
+        """People who bought on a node and have their links."""
+        people = [await self.town.newcomer() for _ in range(count)]
+        await asyncio.gather(*(self.town.buy(person, node_id) for person in people))
+
+        async def told() -> bool:
+            return all(person.link for person in people)
+
+        await eventually(told)
+        return people
+
+    async def happened(self, kind: str, node_id: str = FIRST) -> None:
+        """Until the journal has such an event of a node."""
+        await self.town.until(f"SELECT ({HAPPENED}) > 0", kind, node_id)
+
+    async def owner_reads(self, *words: str) -> None:
+        """Until a message to the owner has all these words."""
+        owner = self.town.sandbox.person(OWNER)
+
+        async def read() -> bool:
+            return any(all(w in message.text for w in words) for message in owner.messages)
+
+        await eventually(read)
 
     # What is observed
 
@@ -219,8 +302,10 @@ class Run:
         links = {uuid: link for uuid, (link, _) in before.items() if link}
         if not links:
             return Doors()
-        unknown = uuid4()
+        unknown, *strangers = uuid4(), *islice(self.strangers, MOST_DOORS // 2)
         links[unknown] = link_of(next(iter(links.values())), unknown)
+        for stranger in strangers if self._first_link else ():
+            links[stranger] = link_of(self._first_link, stranger)
         async with turnstile(links) as doors:
             got = await doors.let_in(self.town.page.url, timeout_s=timeout_s)
         after = await self._rights()
@@ -229,7 +314,7 @@ class Run:
             for uuid, (_, right) in before.items()
             if after.get(uuid, ("", None))[1] is right
         }
-        stable[unknown] = False
+        stable |= dict.fromkeys((unknown, *strangers), False)
         return Doors(
             without_right=frozenset(u for u, right in stable.items() if not right and u in got),
             shut_out=frozenset(u for u, right in stable.items() if right and u not in got),
@@ -240,7 +325,9 @@ class Run:
         found = await self.town.sql(RIGHTS)
         people = [row for row in found if row["right"]][: MOST_DOORS // 2]
         people += [row for row in found if not row["right"]][: MOST_DOORS // 2]
+        people += [row for row in found if row["uuid"] in self.watched]
         example = {row["node_id"]: link for row in found if (link := self._told(row))}
+        self._first_link = example.get(FIRST, self._first_link)
         return {
             row["uuid"]: (
                 self._told(row)
@@ -308,6 +395,8 @@ class Run:
                 or (site.id not in frozen and listed != wanted)
             ):
                 return False
+        if not all([await holds() for holds in self.besides]):
+            return False
         known = all(self._told(row) for row in await self.town.sql(RIGHTS) if row["right"])
         return known and not (await self.books()).wrong
 
@@ -320,7 +409,7 @@ class Run:
         doors, tried = Doors(), False
         while _now() < give_up:
             if not await self.settled():
-                await _pause(0.02)
+                await pause(LOOK_EVERY_S)
                 continue
             at = _now()
             doors = await self.try_doors()
@@ -400,6 +489,7 @@ async def running(
             owners=scenario.setting.owners,
             called=scenario.setting.called,
             more_ways=scenario.setting.more_ways,
+            node=scenario.setting.node,
         ) as made:
             source = random.Random(seed)  # noqa: S311 - repeatable
             run = Run(scenario, made, seed, source, patch)
@@ -409,7 +499,8 @@ async def running(
                 for node_id in made.sites:
                     await run.served_meanwhile(node_id)
             try:
-                yield run
+                async with run.stack:
+                    yield run
             finally:
                 if run.trade is not None:
                     await run.trade.end()
@@ -431,7 +522,9 @@ async def play(
         if not run.hits:
             why.append("the fault never met anything")
         if not why:
-            await run.town.check(frozenset(run.strangers))
+            await run.town.check(frozenset(run.strangers), equal=not seen.frozen)
+            for check in run.closing:
+                await check()
     return Row(
         id=scenario.id,
         title=scenario.title,
@@ -445,13 +538,21 @@ async def play(
         fault_hits=run.hits,
         factor=scenario.setting.factor,
         why="; ".join(why),
+        unable=run.unable,
     )
+
+
+def uuid_of(person: Person) -> UUID:
+    """Of the link in somebody's chat."""
+    assert person.link is not None
+    return UUID(person.link.partition("://")[2].partition("@")[0])
 
 
 def _now() -> float:
     return asyncio.get_running_loop().time()
 
 
-async def _pause(seconds: float) -> None:
+async def pause(seconds: float) -> None:
+    """So long, seconds, and nothing else."""
     with suppress(TimeoutError):
         await asyncio.wait_for(asyncio.Event().wait(), seconds)

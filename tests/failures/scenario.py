@@ -28,6 +28,7 @@ class Setting:
     Attributes:
         tls: nodes are called by TLS.
         toml: tables of the back-end's settings file besides the usual ones.
+        node: what nodes' programs do first.
         trade: people buy, renew, are stopped and run out of time on both nodes meanwhile.
         factor: so many times as fast pass the policies' times. 1 where process starts or short
             bounds are measured, which do not shrink.
@@ -40,6 +41,7 @@ class Setting:
 
     tls: bool = False
     toml: str = ""
+    node: str = ""
     trade: bool = True
     factor: float = FACTOR
     database_proxy: bool = False

@@ -143,6 +143,9 @@ class Rule:
         self.uuid = uuid
         self.times = times
         self.hits = 0
+        #: Requests that it met, and the status that the node answered to each it heard of.
+        self.met: list[Seen] = []
+        self.answered: list[int] = []
         self._released = asyncio.Event()
 
     def take(self, seen: "Seen") -> bool:
@@ -152,7 +155,10 @@ class Rule:
             and self.path.search(seen.path) is not None
             and self.uuid in {None, seen.uuid}
         )
-        return fits and self.fire()
+        if not (fits and self.fire()):
+            return False
+        self.met.append(seen)
+        return True
 
     def fire(self) -> bool:
         """Whether it fires once more, which then counts."""
@@ -289,14 +295,21 @@ class FaultProxy:
             case Duplicate():
                 await self._forward(request, body)
         answer = await self._forward(request, body)
-        match fault:
+        if rule is None or answer is None:
+            return answer
+        rule.answered.append(answer.status)
+        return await self._told(answer, rule)
+
+    async def _told(self, answer: Answer, rule: Rule) -> Answer | None:
+        """What becomes of the node's answer on its way back."""
+        match rule.fault:
             case DropResponse():
                 return None
             case DelayAfter(seconds=seconds):
                 await self._pause(seconds)
-            case HoldAnswer() if rule is not None:
+            case HoldAnswer():
                 await rule.released()
-            case Mangle(change=change) if answer is not None:
+            case Mangle(change=change):
                 return change(answer)
         return answer
 

@@ -20,6 +20,7 @@ from tests.faults.proxy import (
     Duplicate,
     FaultProxy,
     Hold,
+    HoldAnswer,
     Identities,
     Mangle,
     Rule,
@@ -151,6 +152,24 @@ async def test_what_was_held_arrives_after_its_sender_has_gone(
         return len(node.asked) == 1
 
     await eventually(arrived)
+
+
+async def test_the_node_does_at_once_what_is_held_on_its_way_back(
+    node: Node, proxy: FaultProxy
+) -> None:
+    rule = proxy.add(Rule(HoldAnswer(), times=1))
+    putting = asyncio.create_task(put(proxy))
+
+    async def answered() -> bool:
+        return bool(rule.answered)
+
+    await eventually(answered)
+    assert (len(node.asked), rule.answered, putting.done()) == (1, [200], False)
+
+    rule.release()
+
+    assert (await putting)[0] == 200
+    assert [seen.method for seen in rule.met] == ["PUT"]
 
 
 async def test_a_duplicate_reaches_the_node_twice(node: Node, proxy: FaultProxy) -> None:
