@@ -15,6 +15,7 @@ from storage import (
     nodes,
     outbox,
     payments,
+    placement,
     pollers,
     purchases,
     records,
@@ -396,6 +397,13 @@ class ExpiryPhases:
         """The database's clock, seconds since 1970."""
         async with self._database.read() as connection:
             return await expiry.clock(connection)
+
+    async def forget_waits(self) -> None:
+        """The clock is right again: nobody waits for moments that one gave which was ahead."""
+        async with self._database.transaction() as connection:
+            await outbox.resume(connection)
+            for node in await placement.places(connection):
+                await credentials.hasten(connection, node.node_id, [])
 
     async def looked(self) -> None:
         """Whose time is over was looked at, up to now."""

@@ -107,7 +107,7 @@ class ExpiryActor(AsyncioActor):
             return False
         log.warning("clocks_trusted", who=message.who, held=self.held)
         self._trusted = await self._reading()
-        self._go_on()
+        await self._go_on()
         self.wake_self()
         return True
 
@@ -134,7 +134,7 @@ class ExpiryActor(AsyncioActor):
         if why:
             self._hold(why)
             return True
-        self._go_on()
+        await self._go_on()
         self._trusted = reading
         if self._looked_at is None or reading.monotonic_s - self._looked_at >= REMIND_INTERVAL_S:
             await self.phases.looked()
@@ -155,8 +155,9 @@ class ExpiryActor(AsyncioActor):
             self.tell_observer(EventKind.EXPIRY_HELD, reason=why, details={"why": why})
         self.held = why
 
-    def _go_on(self) -> None:
+    async def _go_on(self) -> None:
         if self.held:
+            await self.phases.forget_waits()
             self.tell_observer(EventKind.EXPIRY_GOES_ON, reason=self.held)
         self.held = ""
 

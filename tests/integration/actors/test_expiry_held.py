@@ -4,7 +4,7 @@ import pytest
 
 from actors.expiry.actor import EXPIRY
 from actors.expiry.messages import ShowExpiry, TrustClocks
-from actors.runtime.clock import epoch_now
+from actors.runtime.clock import HostTime, epoch_now
 from tests.integration.actors.world import World
 from tests.integration.node_fixtures import eventually
 from tests.integration.shop import BUYER, MONTH_S, pass_time
@@ -16,13 +16,19 @@ async def held(world: World) -> str:
     return (await world.directory.find(EXPIRY).ask(ShowExpiry())).held
 
 
+def an_hour_behind(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine's clock, by which the database's is an hour ahead."""
+    behind = HostTime(epoch=lambda: epoch_now() - 3_600)
+    monkeypatch.setattr(world.actor(EXPIRY), "host", behind)
+
+
 async def test_while_clocks_are_apart_nobody_loses_access(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await world.buy(BUYER)
     await world.settle()
     # The database is an hour ahead, which looks the same as this machine an hour behind.
-    monkeypatch.setattr("actors.expiry.actor.epoch_now", lambda: epoch_now() - 3_600)
+    an_hour_behind(world, monkeypatch)
 
     async def is_held() -> bool:
         world.directory.find(EXPIRY).wake()
@@ -44,6 +50,36 @@ async def test_while_clocks_are_apart_nobody_loses_access(
     await world.settle()
 
 
+async def test_what_a_clock_that_was_ahead_put_off_is_done_when_it_is_right_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A wish and its news were written by a clock an hour ahead, which was then set back."""
+    await world.meet_node()
+    an_hour_behind(world, monkeypatch)
+
+    async def is_held() -> bool:
+        world.directory.find(EXPIRY).wake()
+        return "from the others" in await held(world)
+
+    await eventually(is_held)
+    world.node.hold_calls()
+    await world.buy(BUYER)
+    for table in ("credentials", "outbox"):
+        await world.rows.execute(f"UPDATE {table} SET next_at = now() + interval '1 hour'")  # noqa: S608
+    world.node.release_calls()
+
+    monkeypatch.undo()
+    world.directory.find(EXPIRY).wake()
+
+    async def none_waits() -> bool:
+        return not await world.rows.fetchval(
+            "SELECT count(*) FROM outbox WHERE state = 'due' OR next_at > now()"
+        )
+
+    await eventually(none_waits)
+    assert world.node.running
+
+
 async def test_an_operator_says_that_it_is_that_late(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -52,7 +88,7 @@ async def test_an_operator_says_that_it_is_that_late(
     await world.settle()
     await world.looked(EXPIRY)
     assert not await world.directory.find(EXPIRY).ask(TrustClocks(who="os:me")), "nothing is held"
-    monkeypatch.setattr("actors.expiry.actor.steady_now", lambda: 0.0)
+    monkeypatch.setattr(world.actor(EXPIRY), "host", HostTime(steady=lambda: 0.0))
 
     async def is_held() -> bool:
         world.directory.find(EXPIRY).wake()
