@@ -65,8 +65,8 @@ REMINDERS = (
 TITLE = Title(en="Access", ru="Доступ")
 PLANS = Plans(
     plans=(
-        Plan(id="month", title=TITLE, period_s=30 * DAY_S, price_stars=150),
-        Plan(id="week", title=TITLE, period_s=7 * DAY_S, price_stars=60, tier="fast"),
+        Plan(id="month", title=TITLE, period_s=3 * DAY_S, price_stars=150),
+        Plan(id="week", title=TITLE, period_s=DAY_S, price_stars=60, tier="fast"),
     ),
     trial=Trial(plan="month", period_s=DAY_S),
 )
@@ -95,6 +95,10 @@ class Story:
         if not rows:
             return None
         return self.source.choice(rows[-4:] if self.chance(0.7) else rows)
+
+    def any_act(self) -> "Act":
+        """An act, each as often as it should be."""
+        return self.source.choices(list(ACTS), list(ACTS.values()))[0]
 
     def user(self) -> int:
         """Anybody, seldom somebody who never wrote."""
@@ -194,6 +198,8 @@ class Story:
                 await self.pair.both("refund", lambda side: side.users.record_refund(decision))
 
 
+Act = Callable[[Story], Awaitable[None]]
+
 # People and orders.
 
 
@@ -215,7 +221,7 @@ async def order(story: Story) -> None:
         node_id=story.node(),
         price=story.source.choice((150, 60)),
         currency=STARS,
-        period_s=0 if story.chance(0.05) else story.source.choice((7 * DAY_S, 30 * DAY_S)),
+        period_s=0 if story.chance(0.05) else story.source.choice((DAY_S, 3 * DAY_S)),
         provider=story.source.choice(("stars", "manual")),
         operation_id=f"tap-{story.source.randrange(99)}",
         chat_id=5,
@@ -664,13 +670,19 @@ async def take_update(story: Story) -> None:
     updates = [
         Update(
             "telegram",
-            str(story.source.randrange(40)),
+            _number_of(story),
             story.source.choice(("one", "two")),
             story.source.choice((None, 1, 2)),
         )
         for _ in range(story.source.randrange(1, 3))
     ]
     await story.pair.both("accept", lambda side: side.inbox.accept(updates))
+
+
+def _number_of(story: Story) -> str:
+    """An update's, sometimes one that came before."""
+    row = story.one("inbox")
+    return row["source_id"] if row and story.chance(0.3) else str(story.source.randrange(10_000))
 
 
 async def work(story: Story) -> None:
@@ -812,7 +824,7 @@ def link_of(uuid: UUID) -> str:
 
 
 #: With how often each is chosen beside the others.
-ACTS: dict[Callable[[Story], Awaitable[None]], int] = {
+ACTS: dict[Act, int] = {
     meet: 1,
     buy: 16,
     invoice: 2,
@@ -846,7 +858,7 @@ ACTS: dict[Callable[[Story], Awaitable[None]], int] = {
     decide_letter: 4,
     tune: 3,
     read_story: 1,
-    let_time_pass: 6,
+    let_time_pass: 9,
 }
 
 
@@ -859,9 +871,3 @@ async def begin(story: Story) -> None:
 
 async def _introduce(user_id: int, side: Side) -> UserRow:
     return await side.users.introduce(user_id, "en")
-
-
-async def happen(story: Story, acts: int) -> None:
-    """So many acts, one after the other."""
-    for act in story.source.choices(list(ACTS), list(ACTS.values()), k=acts):
-        await act(story)

@@ -92,11 +92,11 @@ def name_of(text: str) -> str:
 @cache
 def constants() -> dict[str, str]:
     """The name of every SQL constant of `storage/`, by its text."""
-    found = {}
-    for entry in pkgutil.iter_modules(storage.__path__, "storage."):
+    found: dict[str, str] = {}
+    for entry in pkgutil.walk_packages(storage.__path__, "storage."):
         for name, value in vars(importlib.import_module(entry.name)).items():
             if name.isupper() and isinstance(value, str) and STATEMENT.match(value):
-                found[value] = f"{entry.name}.{name}"
+                found.setdefault(value, f"{entry.name}.{name}")
     return found
 
 
