@@ -11,6 +11,9 @@ from tests.failures.run import Row
 
 HEAD = ("#", "scenario", *COLUMNS.values(), "bound", "healed")
 
+#: Bounds from here on are told in hours, seconds.
+LONG_S = 3_600.0
+
 #: What each column asks, and from what it is computed.
 LEGEND = {
     "UL": ("uuid leak?", "who is on a node without a row that wants it, once all has healed"),
@@ -42,9 +45,14 @@ def line(row: Row) -> tuple[str, ...]:
         str(row.id),
         row.title,
         *(shown[column] for column in COLUMNS),
-        f"{row.bound_s:g} s",
+        _bound(row.bound_s),
         healed,
     )
+
+
+def _bound(seconds: float) -> str:
+    """A day that passes by moved rows is told in hours."""
+    return f"{seconds:g} s" if seconds < LONG_S else f"{seconds / 3_600:g} h"
 
 
 def table(rows: Sequence[Row], time_factor: float) -> str:
@@ -120,7 +128,7 @@ def as_html(rows: Sequence[Row], time_factor: float) -> str:
     """All rows as a page of its own, which loads nothing."""
     head = "".join(f'<th scope="col">{_head(word)}</th>' for word in HEAD)
     legend = "".join(
-        f"<dt>{name}</dt><dd>{html.escape(f'{asks} From ' if asks else '')}{html.escape(how)}</dd>"
+        f"<dt>{name}</dt><dd>{html.escape(f'{asks} ({how})' if asks else how)}</dd>"
         for name, (asks, how) in LEGEND.items()
     )
     marks = "".join(f"<dt>{m}</dt><dd>{html.escape(says)}</dd>" for m, says in MARKS.items())
