@@ -49,7 +49,7 @@ async def late_payment(run: Run) -> None:
     old, dear = await order_coins(run, boris, FIRST), await order_coins(run, fourth, SECOND)
     stars = await town.order(third, SECOND)
     async with run.fault():
-        await run.pass_time(DAY_S + 1)
+        await run.pass_time(2 * DAY_S)
         for person in (boris, third, fourth):
             await town.until(STATUS, person.id, "expired")
         late: list[Charge] = [("cryptopay", str(cancelled)), ("cryptopay", str(old))]
