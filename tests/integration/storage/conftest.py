@@ -31,6 +31,7 @@ ONLY_POSTGRESQL: dict[str, str] = {
     "test_identity": "empties a table of PostgreSQL",
     "test_schema": "what PostgreSQL itself sees to",
     "test_model_statements": "its statements run on a connection of PostgreSQL",
+    "test_repeats": "deadlocks of a server",
     "test_ownership": "who waits for whom, and SQL of its own",
     "test_a_payment_that_commits_first_is_in_the_time_that_starts": "who waits for whom",
     "test_a_letter_is_recorded_again_before_the_first_time_is_over": "who waits for whom",
