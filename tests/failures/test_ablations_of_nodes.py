@@ -11,6 +11,7 @@ from actors.provisioner.breaker import Breaker
 from actors.provisioner.budget import RetryBudget
 from storage.links import LinkCipher
 from tests.failures.cells import misses
+from tests.failures.rows import removals
 from tests.failures.run import Row, Run, play
 from tests.failures.scenario import scenarios
 from tests.faults.proxy import Rule, Status
@@ -34,6 +35,10 @@ NO_MENDING = """
 from xray_api.node.keeper import Keeper
 async def nothing(self): return True
 Keeper._mend = nothing
+"""
+NO_CUTTING = """
+from xray_api.node import cutting
+cutting.machine_cuts = lambda: False
 """
 
 
@@ -90,3 +95,14 @@ async def test_unless_it_is_compared_a_node_keeps_whom_others_let_in(played: Pla
     row = await played(39, NO_MENDING)
 
     assert {"ul", "sh"} <= set(misses(row.cells, row.target)), row
+
+
+async def test_where_connections_cannot_be_cut_the_row_says_so(
+    played: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No protection is off here; a row that cannot be shown must not count as shown."""
+    monkeypatch.setattr(removals, "machine_cuts", lambda: False)
+
+    row = await played(40, NO_CUTTING)
+
+    assert "ss -K" in row.unable
