@@ -25,6 +25,9 @@ from xray_api.node.store import Store
 #: A generous bound on everything that tests wait for; no test depends on how long it takes.
 PATIENCE_S = 60.0
 
+#: Between two looks at what is waited for.
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.02, 0.2
+
 #: Below those that Linux hands out by itself: what is found here is given to nobody else, in this
 #: process or in that of other tests, before it is used.
 PORTS = range(10_000, 32_000)
@@ -49,13 +52,19 @@ def free_port() -> int:
 
 
 async def eventually(check: Callable[[], Awaitable[bool]]) -> None:
-    """Wait until a state is reached that announces itself to nobody."""
+    """Wait until a state is reached that announces itself to nobody.
+
+    Looks less often the longer it takes: a look at a database is a connection, which slows down
+    what is waited for.
+    """
     loop = asyncio.get_running_loop()
+    pause_s = FIRST_PAUSE_S
     async with asyncio.timeout(PATIENCE_S):
         while not await check():
             pause = asyncio.Event()
-            loop.call_later(0.02, pause.set)
+            loop.call_later(pause_s, pause.set)
             await pause.wait()
+            pause_s = min(LONGEST_PAUSE_S, pause_s * 1.25)
 
 
 def xray_children(parent: int | None = None, program: Path = Path(child.__file__)) -> set[int]:
