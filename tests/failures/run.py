@@ -21,6 +21,7 @@ import pytest
 
 from actors.runtime.actor import AsyncioActor
 from bot.sandbox import Person
+from storage.database import OUTAGES
 from storage.links import LinkCipher
 from supervisors.engine.snapshot import find
 from tests.failures.cells import Cells, Doors, Observed, cells, misses
@@ -36,7 +37,7 @@ from tests.failures.money import (
     of_crypto_pay,
     of_telegram,
 )
-from tests.failures.scenario import Scenario
+from tests.failures.scenario import Scenario, Setting
 from tests.faults.convergence import (
     FIRST,
     HAPPENED,
@@ -49,7 +50,8 @@ from tests.faults.convergence import (
     Trade,
     town,
 )
-from tests.faults.own_process import OwnProcessTown
+from tests.faults.own_postgres import OwnPostgres, own_postgres
+from tests.faults.own_process import OwnProcessTown, People, TalkingTown
 from tests.faults.proxy import Identities, Rule, Seen
 from tests.faults.turnstile import link_of, turnstile
 from tests.integration.database_fixtures import connected
@@ -68,6 +70,7 @@ ROUND_S = 1.0
 DOOR_S = 5.0
 #: Doors in a round: who bought last, who was shut out last.
 MOST_DOORS = 24
+CONNECTIONS_AT = "supervisors.world.CONNECTIONS"
 #: Longer than a call waits for an answer, in the policies' time, seconds.
 HELD_S = 30.0
 
@@ -152,7 +155,11 @@ class Run:
     closing: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
     stack: AsyncExitStack = field(default_factory=AsyncExitStack)
     unable: str = ""
-    trade: Trade | None = None
+    trade: Trade | People | None = None
+    #: The server of the database, if it is this run's own.
+    postgres: OwnPostgres | None = None
+    #: The server of the database, if it is this run's own.
+    postgres: OwnPostgres | None = None
     began: Any = None
     ended: Any = None
     _met: int = 0
@@ -160,6 +167,11 @@ class Run:
     _to: float = 0.0
     _meanwhile: list[Doors] = field(default_factory=list)
     _first_link: str = ""
+
+    @property
+    def full_times(self) -> bool:
+        """Whether nothing is to be shortened."""
+        return self.scenario.setting.full
 
     @property
     def first(self) -> Site:
@@ -293,7 +305,8 @@ class Run:
     async def _watch(self) -> None:
         """Try doors again and again while the fault lasts."""
         while True:
-            self._meanwhile.append(await self.try_doors())
+            with suppress(*OUTAGES):  # while PostgreSQL is away nobody knows who has a right
+                self._meanwhile.append(await self.try_doors())
             await asyncio.wait({asyncio.ensure_future(asyncio.Event().wait())}, timeout=ROUND_S)
 
     async def try_doors(self, timeout_s: float = DOOR_S) -> Doors:
@@ -468,15 +481,26 @@ class Run:
 
 @asynccontextmanager
 async def running(
-    scenario: Scenario, folder: Path, database_url: str, cipher: LinkCipher, seed: int
+    scenario: Scenario,
+    folder: Path,
+    database_url: str,
+    cipher: LinkCipher,
+    seed: int,
 ) -> AsyncIterator[Run]:
     """The scenario's world, with trade that has been served on both nodes."""
-    with pytest.MonkeyPatch.context() as patch:
+    async with AsyncExitStack() as stack:
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
         identities = None
         if scenario.setting.tls:
             identities = Identities()
             context = ssl.create_default_context(cadata=identities.trusted)
             patch.setattr(aiohttp.connector, "_SSL_CONTEXT_VERIFIED", context)
+        if scenario.setting.connections is not None:
+            patch.setattr(CONNECTIONS_AT, scenario.setting.connections)
+        postgres = None
+        if scenario.setting.own_postgres:
+            postgres = await stack.enter_async_context(own_postgres())
+            database_url = postgres.url
         async with town(
             folder,
             database_url,
@@ -485,17 +509,18 @@ async def running(
             factor=scenario.setting.factor,
             toml=scenario.setting.toml,
             database_proxy=scenario.setting.database_proxy,
-            of=OwnProcessTown if scenario.setting.own_process else None,
             owners=scenario.setting.owners,
             called=scenario.setting.called,
             more_ways=scenario.setting.more_ways,
             node=scenario.setting.node,
+            of=_kind(scenario.setting),
         ) as made:
             source = random.Random(seed)  # noqa: S311 - repeatable
             run = Run(scenario, made, seed, source, patch)
+            run.postgres = postgres
             run.began = await made.value("SELECT now()")
             if scenario.setting.trade:
-                run.trade = Trade(made)
+                run.trade = People(made) if isinstance(made, TalkingTown) else Trade(made)
                 for node_id in made.sites:
                     await run.served_meanwhile(node_id)
             try:
@@ -507,7 +532,11 @@ async def running(
 
 
 async def play(
-    scenario: Scenario, folder: Path, database_url: str, cipher: LinkCipher, seed: int
+    scenario: Scenario,
+    folder: Path,
+    database_url: str,
+    cipher: LinkCipher,
+    seed: int,
 ) -> Row:
     """Run a scenario to its end; the line of the table."""
     async with running(scenario, folder, database_url, cipher, seed) as run:
@@ -546,6 +575,12 @@ def uuid_of(person: Person) -> UUID:
     """Of the link in somebody's chat."""
     assert person.link is not None
     return UUID(person.link.partition("://")[2].partition("@")[0])
+
+
+def _kind(setting: Setting) -> type[Town] | None:
+    if setting.own_process:
+        return OwnProcessTown
+    return TalkingTown if setting.talking else None
 
 
 def _now() -> float:

@@ -33,10 +33,14 @@ class Setting:
         factor: so many times as fast pass the policies' times. 1 where process starts or short
             bounds are measured, which do not shrink.
         database_proxy: a fault proxy stands between the back-end and PostgreSQL.
-        own_process: the back-end is a process of its own, and people act through Telegram.
         owners: who run the shop; the first is `OWNER`.
         called: Telegram calls the back-end, and is not polled.
         more_ways: people can pay by Crypto Pay and by hand too.
+        talking: people act through Telegram.
+        own_process: they do, and the back-end is a process of its own.
+        own_postgres: the database is on a server that may be stopped.
+        connections: to PostgreSQL, at most; the product's when None.
+        full: nothing is shortened, where a row otherwise does less or looks for a shorter time.
     """
 
     tls: bool = False
@@ -45,10 +49,14 @@ class Setting:
     trade: bool = True
     factor: float = FACTOR
     database_proxy: bool = False
+    talking: bool = False
     own_process: bool = False
     owners: tuple[int, ...] = (OWNER,)
     called: bool = False
     more_ways: bool = False
+    own_postgres: bool = False
+    connections: int | None = None
+    full: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,7 @@
 """A back-end under test can be ended on both sides of each commit and call of the four flows."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,8 +11,12 @@ from config.crashing import POINTS
 from config.loading import SettingsError
 from config.settings import load_settings
 from storage.links import LinkCipher
+from tests.conftest import MEASURED
+from tests.failures.run import play
+from tests.failures.scenario import scenarios
 from tests.faults.convergence import FIRST, town
 from tests.faults.own_process import TalkingTown
+from tests.faults.scene import first_seed
 
 MONTH_S = 2_592_000
 #: Steps that belong to no flow: by a timer, for operators, or when something has failed.
@@ -59,6 +65,22 @@ async def test_four_flows_pass_every_point_and_no_step_without_one(
     assert {
         step for step in steps if f"before {step}" not in POINTS and not step.startswith(BESIDES)
     } == set()
+
+
+@pytest.mark.deep
+async def test_a_back_end_that_ends_at_any_point_loses_nothing(
+    tmp_path: Path,
+    database_url: str,
+    cipher: LinkCipher,
+    record_property: Callable[[str, object], None],
+) -> None:
+    scenario = scenarios()[11]
+    whole = replace(scenario, setting=replace(scenario.setting, full=True))
+    row = await play(whole, tmp_path, database_url, cipher, first_seed())
+
+    assert row.ok, row.why
+    assert row.fault_hits == len(POINTS)
+    record_property(MEASURED, f"ended at {len(POINTS)} points, healed after {row.healed_s:.2f} s")
 
 
 SETTINGS = """

@@ -1,15 +1,17 @@
 """Towns whose people write to the bot; one back-end is a process of its own, and can be killed."""
 
 import asyncio
+import multiprocessing.context
 import os
-import signal
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from bot.sandbox import Button, Message, Paid, Person
 from bot.sandbox.errors import NotSeenError
-from supervisors.demo.children import ChildProgram
+from supervisors import cli
 from tests.faults.convergence import OWNER, Town
 from tests.integration.database_fixtures import connected
 from tests.integration.node_fixtures import PATIENCE_S, eventually
@@ -25,47 +27,89 @@ AGE = (
     expires_before = expires_before - make_interval(secs => $2),
     expires_after = expires_after - make_interval(secs => $2)
     WHERE subscription_id = (SELECT id FROM subscriptions WHERE user_id = $1)""",
+    """UPDATE credentials SET created_at = created_at - make_interval(secs => $2),
+    applied_at = applied_at - make_interval(secs => $2),
+    first_applied_at = first_applied_at - make_interval(secs => $2)
+    WHERE subscription_id = (SELECT id FROM subscriptions WHERE user_id = $1)""",
 )
 
 
-class Program(ChildProgram):
-    """A back-end as a child; nobody starts it again by itself."""
+class Program:
+    """`tollgate run` as a process of its own, its log in a file.
+
+    It is forked from a server that has imported everything: a start takes a second instead of many,
+    and all after the imports is the command's own.
+    """
+
+    def __init__(self, config_file: Path, log_file: Path) -> None:
+        self.log_file = log_file
+        self._config_file = config_file
+        self._context = multiprocessing.get_context("forkserver")
+        self._context.set_forkserver_preload(["supervisors.cli", "supervisors.run", __name__])
+        self._process: multiprocessing.context.ForkServerProcess | None = None
+        self._ready_before = 0
+
+    async def start(self) -> None:
+        """Start it, in the environment of this moment."""
+        self._ready_before = self._ready_lines()
+        ours = {name: value for name, value in os.environ.items() if name.startswith("TOLLGATE")}
+        self._process = self._context.Process(
+            target=_run, args=(self._config_file, self.log_file, ours)
+        )
+        await asyncio.to_thread(self._process.start)
 
     async def until_ready(self) -> bool:
         """Until this incarnation says that it is ready; False when it has ended before."""
-        process = self._process
-        assert process is not None
 
         async def said() -> bool:
-            return process.returncode is not None or self._ready_lines() > self._before
+            return not self.runs or self._ready_lines() > self._ready_before
 
         await eventually(said)
-        return process.returncode is None
-
-    async def start(self) -> None:
-        """See `ChildProgram`."""
-        self._before = self._ready_lines() if self._process else 0
-        await super().start()
+        return self.runs
 
     @property
     def runs(self) -> bool:
         """Whether it does now."""
-        return self._process is not None and self._process.returncode is None
+        return self._process is not None and self._process.exitcode is None
 
     async def status(self) -> int:
         """Wait for the end; what it ended with, a signal as its negative."""
-        assert self._process is not None
-        async with asyncio.timeout(PATIENCE_S):
-            return await self._process.wait()
+        process = self._process
+        assert process is not None
+
+        async def ended() -> bool:
+            return process.exitcode is not None
+
+        await eventually(ended)
+        assert process.exitcode is not None
+        return process.exitcode
 
     async def kill(self) -> None:
         """SIGKILL: no goodbye, no flush."""
-        if self.runs:
-            os.kill(self.pid, signal.SIGKILL)
-        await self.status()
+        if self._process is not None and self.runs:
+            self._process.kill()
+            await self.status()
+
+    async def stop(self) -> None:
+        """Stop it in order."""
+        if self._process is not None and self.runs:
+            self._process.terminate()
+            await self.status()
 
     def _ready_lines(self) -> int:
         return self.log_file.read_bytes().count(READY) if self.log_file.exists() else 0
+
+
+def _run(config_file: Path, log_file: Path, environment: dict[str, str]) -> None:
+    """In the process: what `tollgate --config FILE run` does."""
+    with log_file.open("ab") as log:
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(log.fileno(), stream.fileno())
+    for name in [name for name in os.environ if name.startswith("TOLLGATE")]:
+        del os.environ[name]
+    os.environ.update(environment)
+    sys.argv = ["tollgate", "--config", str(config_file), "run"]
+    cli.main()
 
 
 @dataclass
@@ -82,10 +126,11 @@ class TalkingTown(Town):
     async def buy(self, person: Person, plan_id: str) -> None:
         """A month on a node, or anywhere, paid."""
         async with asyncio.timeout(2 * PATIENCE_S):
-            while not isinstance(await person.pay(await self._invoice(person, plan_id)), Paid):
+            while not isinstance(await person.pay(await self.invoiced(person, plan_id)), Paid):
                 await _pause(0.2)
 
-    async def _invoice(self, person: Person, plan_id: str) -> Message:
+    async def invoiced(self, person: Person, plan_id: str) -> Message:
+        """The invoice of an order."""
         while True:
             seen = person.revision
             await person.say("/buy")
@@ -123,7 +168,7 @@ class TalkingTown(Town):
         del node_id
         await self._owner_says(f"/grant {person.id} 1m to try")
         await self.until(
-            "SELECT count(*) > 0 FROM subscriptions WHERE user_id = $1 AND status = 'active'",
+            "SELECT count(*) > 0 FROM subscriptions WHERE user_id = $1 AND expires_at > now()",
             person.id,
         )
         await self.age(person, 60 - period_s)
@@ -145,6 +190,47 @@ class TalkingTown(Town):
         await self.sandbox.person(OWNER).say(text)
 
 
+class People:
+    """People of each node, one after the other in each of some lanes, each through all four flows.
+
+    In the end they just leave: what they had paid or asked for by then is owed to them.
+    """
+
+    def __init__(self, town: TalkingTown, lanes: int = 4) -> None:
+        self._town = town
+        self._lanes: list[asyncio.Task[None]] = []
+        self.come(lanes)
+
+    def come(self, lanes: int) -> None:
+        """So many more at a time."""
+        for number in range(lanes):
+            node_id = list(self._town.sites)[number % len(self._town.sites)]
+            self._lanes.append(asyncio.create_task(self._of(node_id)))
+
+    async def end(self, *, at_once: bool = True) -> None:
+        """They leave, always at once."""
+        del at_once
+        for lane in self._lanes:
+            lane.cancel()
+        for ended in await asyncio.gather(*self._lanes, return_exceptions=True):
+            if not isinstance(ended, asyncio.CancelledError):
+                raise ended or AssertionError("a lane ended by itself")
+        self._lanes.clear()
+
+    async def _of(self, node_id: str) -> None:
+        while True:
+            with suppress(TimeoutError):  # somebody's patience is over; what was paid is owed
+                await self._all_flows(node_id)
+
+    async def _all_flows(self, node_id: str) -> None:
+        person = await self._town.newcomer()
+        await self._town.buy(person, node_id)
+        await self._town.told(person)
+        await self._town.buy(person, node_id)
+        await self._town.renew_link(person)
+        await self._town.grant(await self._town.newcomer(), node_id, 1)
+
+
 @dataclass
 class OwnProcessTown(TalkingTown):
     """The clock is the process's own: nothing is faster here."""
@@ -157,8 +243,7 @@ class OwnProcessTown(TalkingTown):
     def another(self, name: str = "backend") -> Program:
         """One more back-end with the same settings, not started."""
         folder = self.settings.data_dir
-        arguments = ["--config", str(folder / "tollgate.toml"), "run"]
-        return Program(name, arguments, folder / f"{name}.log")
+        return Program(folder / "tollgate.toml", folder / f"{name}.log")
 
     async def open(self) -> None:
         """Start the back-end."""
