@@ -1,0 +1,80 @@
+"""Clocks that jump: PostgreSQL's own, by whose word time ends."""
+
+import asyncio
+
+from tests.failures.run import Run
+from tests.failures.scenario import row
+from tests.faults.convergence import FIRST, OWNER, SECOND
+from tests.integration.database_fixtures import connected
+from tests.integration.node_fixtures import eventually
+
+HOUR_S = 3_600
+#: People whose time would be over an hour too early.
+EARLY = 6
+
+#: As PostgreSQL under libfaketime: every `now()` of every session, in statements, triggers and
+#: defaults of columns, is ours; what it adds is a row.
+OVERRIDE = """
+CREATE SCHEMA shifted;
+CREATE TABLE shifted.clock (ahead interval NOT NULL);
+INSERT INTO shifted.clock VALUES ('0');
+CREATE FUNCTION shifted.now() RETURNS timestamptz LANGUAGE sql STABLE
+    AS 'SELECT pg_catalog.now() + ahead FROM shifted.clock';
+DO $$
+DECLARE found record;
+BEGIN
+    FOR found IN SELECT table_name, column_name FROM information_schema.columns
+        WHERE table_schema = 'public' AND column_default = 'now()'
+    LOOP
+        EXECUTE format('ALTER TABLE %I ALTER COLUMN %I SET DEFAULT shifted.now()',
+            found.table_name, found.column_name);
+    END LOOP;
+    EXECUTE format('ALTER DATABASE %I SET search_path = shifted, pg_catalog, public',
+        current_database());
+END $$;
+"""
+#: So that every session has the path.
+CUT_SESSIONS = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid()
+"""
+SHIFT = "UPDATE shifted.clock SET ahead = make_interval(secs => $1)"
+ENDED_EARLY = """
+SELECT count(*) FROM subscriptions WHERE status = 'expired' AND expires_at > pg_catalog.now()
+"""
+ENDED = "SELECT count(*) FROM subscriptions WHERE status = 'expired'"
+TOLD = "from the others"
+
+
+@row(38, bound_s=60)
+async def clock_jump(run: Run) -> None:
+    """PostgreSQL's clock goes an hour ahead, then to an hour behind, then right again."""
+    async with connected(run.town.database_url) as rows:
+        await rows.execute(OVERRIDE)
+        await rows.fetch(CUT_SESSIONS)
+    for number in range(EARLY):
+        person = await run.town.newcomer()
+        await run.town.grant(person, (FIRST, SECOND)[number % 2], HOUR_S // 2)
+    async with run.fault():
+        for ahead_s in (HOUR_S, -HOUR_S):
+            alerts = _alerts(run)
+            await run.town.sql(SHIFT, ahead_s)
+            await eventually(lambda before=alerts: _told(run, before))  # type: ignore[misc]
+            ended = await run.town.value(ENDED)
+            run.began = await run.town.value("SELECT now()")
+            await run.served_meanwhile(FIRST)
+            await run.served_meanwhile(SECOND)
+            assert await run.town.value(ENDED) == ended, "nobody's time ends by such a clock"
+            assert await run.town.value(ENDED_EARLY) == 0
+            run.met()
+        await run.town.sql(SHIFT, 0)
+    await asyncio.gather(run.served_meanwhile(FIRST), run.served_meanwhile(SECOND))
+
+
+def _alerts(run: Run) -> int:
+    """How often the owner was told that clocks are apart."""
+    return sum(TOLD in message.text for message in run.town.sandbox.person(OWNER).messages)
+
+
+async def _told(run: Run, before: int) -> bool:
+    return _alerts(run) > before
