@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from storage import credentials
+from storage import credentials, phase
 from storage.links import LinkCipher
 from storage.phases import UserPhases
 from storage.rows import PaymentDraft
@@ -68,3 +68,12 @@ async def test_13_without_one_row_for_each_charge(
 
     assert not row.ok
     assert "which nobody paid" in row.why
+
+
+async def test_5_without_repeats_somebody_hears_of_a_deadlock(
+    matrix: Matrix, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(phase, "TRIES", 1)
+
+    with pytest.raises(AssertionError, match=r"nobody was to hear|taken up again"):
+        await matrix.row(5)
