@@ -164,14 +164,14 @@ class TalkingTown(Town):
                 )
 
     async def grant(self, person: Person, node_id: str, period_s: int) -> None:
-        """A minute from an owner, anywhere, of which all but `period_s` seconds pass at once."""
+        """An hour from an owner, anywhere, of which all but `period_s` seconds pass at once."""
         del node_id
-        await self._owner_says(f"/grant {person.id} 1m to try")
+        await self._owner_says(f"/grant {person.id} 1h to try")
         await self.until(
             "SELECT count(*) > 0 FROM subscriptions WHERE user_id = $1 AND expires_at > now()",
             person.id,
         )
-        await self.age(person, 60 - period_s)
+        await self.age(person, 3_600 - period_s)
 
     async def revoke(self, person: Person) -> None:
         """No more access for somebody."""
