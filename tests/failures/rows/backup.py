@@ -20,14 +20,16 @@ MONTH_S = 2_592_000
 CREDIT_S = 300
 
 CREDITED = """
-SELECT p.disposition = 'credited' AND s.status = 'active'
-    AND l.delta_s = $2 AND s.expires_at = c.first_applied_at + make_interval(secs => $2)
-FROM payments p JOIN subscriptions s ON s.user_id = p.user_id
+SELECT count(*) = 1 FROM payments p JOIN subscriptions s ON s.user_id = p.user_id
     JOIN ledger l ON l.subscription_id = s.id AND l.source_kind = 'payment'
     JOIN credentials c ON c.subscription_id = s.id AND c.applied_gen = c.gen
-WHERE p.user_id = $1
+WHERE p.user_id = $1 AND p.disposition = 'credited' AND s.status = 'active'
+    AND l.delta_s = $2 AND s.expires_at = c.first_applied_at + make_interval(secs => $2)
 """
-LISTED = "SELECT max(orphans) >= $2 FROM reconcile_runs WHERE node_id = $1 AND outcome = 'frozen'"
+LISTED = """
+SELECT count(*) > 0 FROM reconcile_runs
+WHERE node_id = $1 AND outcome = 'frozen' AND orphans >= $2
+"""
 REMOVED = "SELECT coalesce(sum(removed), 0) FROM reconcile_runs"
 
 
