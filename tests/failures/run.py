@@ -95,7 +95,11 @@ SELECT count(*) FROM subscriptions
 WHERE status = 'active' AND expires_at < now() + interval '1 minute'
 """
 #: The program's own acts, as in giving held money back, are nobody's command.
-COMMANDS = "SELECT action FROM admin_actions WHERE at > $1 AND actor NOT IN ($2, 'tollgate')"
+#: But for what people of the trade ask an owner for, in a chat or not.
+COMMANDS = """
+SELECT action FROM admin_actions WHERE at > $1 AND actor NOT IN ($2, 'tollgate')
+    AND NOT (actor = $3 AND action = 'grant')
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -447,7 +451,7 @@ class Run:
         healed_s, close = await self.heal(bound_s)
         proxies = [site.proxy for site in self.town.sites.values()]
         counted = [proxy.amplification() for proxy in proxies]
-        acts = await self.town.sql(COMMANDS, self.ended, f"tg:{OWNER}")
+        acts = await self.town.sql(COMMANDS, self.ended, f"tg:{OWNER}", f"telegram:{OWNER}")
         return Observed(
             leaked=await self.leaked(),
             frozen=await self.frozen(),
