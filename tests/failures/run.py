@@ -162,8 +162,6 @@ class Run:
     trade: Trade | People | None = None
     #: The server of the database, if it is this run's own.
     postgres: OwnPostgres | None = None
-    #: The server of the database, if it is this run's own.
-    postgres: OwnPostgres | None = None
     began: Any = None
     ended: Any = None
     _met: int = 0

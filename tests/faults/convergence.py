@@ -159,11 +159,7 @@ keeper.MEND_EVERY_S /= {factor}
 )
 
 WANTED = "SELECT uuid, gen FROM credentials WHERE node_id = $1 AND desired = 'present'"
-UNAPPLIED = """
-SELECT count(*) FROM credentials c JOIN nodes n ON n.id = c.node_id
-WHERE c.applied_gen < c.gen AND (n.state <> 'frozen' OR c.desired = 'present')
-"""
-FROZEN = "SELECT id FROM nodes WHERE state = 'frozen'"
+UNAPPLIED = "SELECT count(*) FROM credentials WHERE applied_gen < gen"
 ENDING = """
 SELECT count(*) FROM subscriptions
 WHERE status = 'active' AND expires_at < now() + interval '1 minute'
@@ -405,16 +401,12 @@ class Town:
     # What is seen from outside
 
     async def equal(self) -> bool:
-        """Whether each node has what its rows want, all confirmed; a frozen one may have more."""
-        frozen = {row["id"] for row in await self.sql(FROZEN)}
+        """Whether each node has what its rows want, all of it confirmed."""
         if await self.value(UNAPPLIED):
             return False
         for site in self.sites.values():
             wanted = {tuple(row) for row in await self.sql(WANTED, site.id)}
-            listed = await site.listed()
-            if listed is None or not wanted <= listed:
-                return False
-            if listed != wanted and site.id not in frozen:
+            if await site.listed() != wanted:
                 return False
         return True
 
@@ -469,7 +461,6 @@ class Town:
             await eventually(self.equal)
         requests = [seen for site in self.sites.values() for seen in site.proxy.requests]
         wishes = [wish for seen in requests for wish in seen.wishes if wish[0] not in strangers]
-        frozen = {row["id"] for row in await self.sql(FROZEN)}
         async with connected(self.database_url) as rows:
             await assert_invariants(
                 rows,
@@ -477,11 +468,7 @@ class Town:
                 working=True,
                 owners=True,
                 seen=wishes,
-                lists={
-                    site.id: await site.listed() or ()
-                    for site in self.sites.values()
-                    if site.id not in frozen
-                },
+                lists={site.id: await site.listed() or () for site in self.sites.values()},
             )
 
 
