@@ -3,7 +3,7 @@
 import asyncio
 
 from tests.failures.run import Run
-from tests.failures.scenario import row
+from tests.failures.scenario import Setting, row
 from tests.faults.convergence import FIRST, OWNER, SECOND
 from tests.integration.database_fixtures import connected
 from tests.integration.node_fixtures import eventually
@@ -46,7 +46,7 @@ ENDED = "SELECT count(*) FROM subscriptions WHERE status = 'expired'"
 TOLD = "from the others"
 
 
-@row(38, bound_s=60)
+@row(38, bound_s=60, setting=Setting(factor=1))
 async def clock_jump(run: Run) -> None:
     """PostgreSQL's clock goes an hour ahead, then to an hour behind, then right again."""
     async with connected(run.town.database_url) as rows:
