@@ -110,9 +110,11 @@ class Story:
 
     def ordered(self) -> tuple[UUID, int]:
         """Any order and its buyer, seldom none, or somebody else's."""
-        row = self.one("purchases")
-        if row is None or self.chance(0.03):
+        rows = self.pair.tables.rows("purchases")
+        if not rows or self.chance(0.03):
             return self.uuid(), self.user()
+        unpaid = [row for row in rows if row["status"] in {"created", "awaiting_payment"}]
+        row = self.source.choice(unpaid if unpaid and self.chance(0.7) else rows)
         return row["id"], self.user() if self.chance(0.1) else row["user_id"]
 
     def act(self, action: str) -> ActDraft:
@@ -342,9 +344,11 @@ async def give_back(story: Story) -> None:
 
 
 async def arrive(story: Story) -> None:
-    row = story.one("payments")
-    if row is None:
+    rows = story.pair.tables.rows("payments")
+    back = [row for row in rows if row["disposition"] == "refund_pending"]
+    if not rows:
         return
+    row = story.source.choice(back if back and story.chance(0.8) else rows)
     act = story.act("refunded") if story.chance(0.5) else None
     keys = row["provider"], row["provider_payment_id"]
     await story.pair.both("arrived", lambda side: side.users.record_refunded(*keys, act))
@@ -634,7 +638,10 @@ async def tell(story: Story) -> None:
         return
     there = {repr(pair.plain(row)): row for row in both[0]}
     here = {repr(pair.plain(row)): row for row in both[1]}
-    key = story.source.choice(sorted(here))
+    # Of each kind of news as often, however many alerts there are.
+    kinds = sorted({str(row.payload.get("notice")) for row in here.values()})
+    kind = story.source.choice(kinds)
+    key = story.source.choice([key for key in sorted(here) if here[key].payload["notice"] == kind])
     of = {pair.postgres.name: there[key], pair.twin.name: here[key]}
     await pair.both("news", lambda side: side.notices.news(of[side.name]))
     await pair.both("begin", lambda side: side.notices.begin(of[side.name], 30))

@@ -10,13 +10,15 @@ import pytest
 
 from storage import credentials, expiry, node_phases, outbox
 from storage.links import LinkCipher
-from tests.contracts.storage.acts import Act, Story, begin
+from tests.contracts.storage.acts import ACTS, Act, Story, begin
 from tests.contracts.storage.pair import Difference, Pair, paired
 from tests.simulation.twin.database import twins
 from tests.simulation.twin.registry import TWINS, Answer, Twin, constants
 from tests.simulation.twin.tables import Tables
 
 QUICK, DEEP, LONGEST = 40, 400, 1_200
+#: More than it takes for every statement to matter.
+TOUR = 3_000
 SEEDS = range(100, 103)
 #: By hand: TOLLGATE_TWIN_ACTS=5000 TOLLGATE_TWIN_SEED=7 pytest tests/contracts/storage -k by_hand
 BY_HAND = int(os.environ.get("TOLLGATE_TWIN_ACTS", "0"))
@@ -139,13 +141,13 @@ async def test_every_statement_matters_in_some_act(
     watched, runs = Watched(), dict[Act, set[str]]()
     async with paired(database_url, cipher, watched.twins) as pair:
         monkeypatch.setattr(node_phases, "uuid4", lambda: pair.made_up)
-        story = Story(pair, random.Random(SEED))  # noqa: S311 - a story is its seed
+        story = Story(pair, random.Random(11))  # noqa: S311 - a short one; any seed comes to it
         await begin(story)
-        for _ in range(LONGEST):
+        for number in range(TOUR):
             if not watched.idle:
                 break
-            likely = [act for act, ran in runs.items() if ran & watched.idle]
-            act = story.source.choice(likely) if likely and story.chance(0.5) else story.any_act()
+            likely = [act for act in ACTS if not runs.get(act) or runs[act] & watched.idle]
+            act = story.source.choice(likely) if number % 2 else story.any_act()
             watched.ran.clear()
             await act(story)
             runs[act] = runs.get(act, set()) | watched.ran
