@@ -38,6 +38,8 @@ class Mirror:
         self.turn = tables.turn
         self._connection = connection
         self._within = False
+        #: Whether the connection gives and takes JSON as values, and not as text.
+        self._decodes = False
         #: What the real database has of each table: only what differs is written.
         self._known: dict[str, list[Row]] = {}
 
@@ -61,17 +63,28 @@ class Mirror:
         async with self._mirrored(query):
             return await self._connection.fetchval(query, *arguments)
 
+    async def set_type_codec(self, name: str, **given: Any) -> None:
+        """As of a connection; of JSON."""
+        await self._connection.set_type_codec(name, **given)
+        self._decodes = True
+
+    async def reset_type_codec(self, name: str, **given: Any) -> None:
+        """As of a connection; of JSON."""
+        await self._connection.reset_type_codec(name, **given)
+        self._decodes = False
+
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[None]:
+    async def transaction(self, *, readonly: bool = False, **given: Any) -> AsyncIterator[None]:
         """A transaction of the real database; the twin has its outcome."""
         await self._push()
         self._within = True
         try:
-            async with self._connection.transaction():
+            async with self._connection.transaction(readonly=readonly, **given):
                 yield
         finally:
             self._within = False
-            await self._pull()
+            if not readonly:
+                await self._pull()
 
     @asynccontextmanager
     async def _mirrored(self, query: str) -> AsyncIterator[None]:
@@ -111,7 +124,7 @@ class Mirror:
             [
                 [
                     json.dumps(row[name])
-                    if name in json_columns and row[name] is not None
+                    if name in json_columns and row[name] is not None and not self._decodes
                     else row[name]
                     for name in columns
                 ]
@@ -123,7 +136,7 @@ class Mirror:
     async def _pull(self) -> None:
         for schema in SCHEMAS:
             table = self._tables.of[schema.name]
-            rows = await rows_of(self._connection, schema)
+            rows = await rows_of(self._connection, schema, decoded=self._decodes)
             if rows != list(table.rows.values()):
                 table.replace(rows)
             self._known[schema.name] = rows
@@ -133,9 +146,14 @@ class Mirror:
         self._tables.writer_seq = await self._connection.fetchval(NUMBER.format("writer_seq"))
 
 
-async def rows_of(connection: "asyncpg.Connection[Any]", schema: Schema) -> list[Row]:
-    """All rows of a table of PostgreSQL, as the twin keeps them."""
-    json_columns = JSON.get(schema.name, set())
+async def rows_of(
+    connection: "asyncpg.Connection[Any]", schema: Schema, *, decoded: bool = False
+) -> list[Row]:
+    """All rows of a table of PostgreSQL, as the twin keeps them.
+
+    With `decoded` the connection gives JSON as values.
+    """
+    json_columns = set[str]() if decoded else JSON.get(schema.name, set())
     order = schema.identity or "ctid"
     found = await connection.fetch(f"SELECT * FROM {schema.name} ORDER BY {order}")  # noqa: S608
     return [
