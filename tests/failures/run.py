@@ -68,6 +68,8 @@ GIVE_UP_S = 30.0
 #: Between two rounds at the doors while the scenario runs, and for one connection, seconds.
 ROUND_S = 1.0
 DOOR_S = 5.0
+#: Of people who are to buy, so many do at once.
+AT_ONCE = 8
 #: Doors in a round: who bought last, who was shut out last.
 MOST_DOORS = 24
 CONNECTIONS_AT = "supervisors.world.CONNECTIONS"
@@ -281,7 +283,9 @@ class Run:
     async def customers(self, count: int, node_id: str = FIRST) -> list[Person]:
         """People who bought on a node and have their links."""
         people = [await self.town.newcomer() for _ in range(count)]
-        await asyncio.gather(*(self.town.buy(person, node_id) for person in people))
+        for first in range(0, count, AT_ONCE):
+            some = people[first : first + AT_ONCE]
+            await asyncio.gather(*(self.town.buy(person, node_id) for person in some))
 
         async def told() -> bool:
             return all(person.link for person in people)

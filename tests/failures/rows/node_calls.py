@@ -142,7 +142,7 @@ async def uuid_without_vless_link(run: Run) -> None:
 @row(7, bound_s=90, cb=OPEN, bo=JITTER, ua=WITHIN, dx=NOT_APPLICABLE)
 async def removal_fails(run: Run) -> None:
     """Removals of many people are lost on the way, twenty times; who asks is told so meanwhile."""
-    people = (await run.customers(2 * DROPPED))[:DROPPED]
+    people = (await run.customers(30))[:DROPPED]
     rule = Rule(DropRequest(), methods=("DELETE",), times=DROPPED)
     async with run.fault(rule):
         await asyncio.gather(*(run.town.revoke(person) for person in people))
