@@ -38,6 +38,7 @@ REMOVED = "SELECT coalesce(sum(removed), 0) FROM reconcile_runs"
     bound_s=CREDIT_S,
     setting=Setting(talking=True, trade=False),
     ul=FROZEN,
+    ua=FROZEN,
     sh=FROZEN,
 )
 async def database_restored_from_a_backup(run: Run) -> None:
