@@ -12,22 +12,24 @@ HOUR_S = 3_600
 #: People whose time would be over an hour too early.
 EARLY = 6
 
-#: As PostgreSQL under libfaketime: every `now()` of every session, in statements, triggers and
-#: defaults of columns, is ours; what it adds is a row.
+#: As PostgreSQL under libfaketime: every `now()` and `clock_timestamp()` of every session, in
+#: statements, triggers and defaults of columns, is ours; what it adds is a row.
 OVERRIDE = """
 CREATE SCHEMA shifted;
 CREATE TABLE shifted.clock (ahead interval NOT NULL);
 INSERT INTO shifted.clock VALUES ('0');
 CREATE FUNCTION shifted.now() RETURNS timestamptz LANGUAGE sql STABLE
     AS 'SELECT pg_catalog.now() + ahead FROM shifted.clock';
+CREATE FUNCTION shifted.clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATILE
+    AS 'SELECT pg_catalog.clock_timestamp() + ahead FROM shifted.clock';
 DO $$
 DECLARE found record;
 BEGIN
-    FOR found IN SELECT table_name, column_name FROM information_schema.columns
-        WHERE table_schema = 'public' AND column_default = 'now()'
+    FOR found IN SELECT table_name, column_name, column_default FROM information_schema.columns
+        WHERE table_schema = 'public' AND column_default IN ('now()', 'clock_timestamp()')
     LOOP
-        EXECUTE format('ALTER TABLE %I ALTER COLUMN %I SET DEFAULT shifted.now()',
-            found.table_name, found.column_name);
+        EXECUTE format('ALTER TABLE %I ALTER COLUMN %I SET DEFAULT shifted.%s',
+            found.table_name, found.column_name, found.column_default);
     END LOOP;
     EXECUTE format('ALTER DATABASE %I SET search_path = shifted, pg_catalog, public',
         current_database());
