@@ -313,7 +313,7 @@ class Run:
         while True:
             with suppress(*OUTAGES):  # while PostgreSQL is away nobody knows who has a right
                 self._meanwhile.append(await self.try_doors())
-            await asyncio.wait({asyncio.ensure_future(asyncio.Event().wait())}, timeout=ROUND_S)
+            await pause(ROUND_S)
 
     async def try_doors(self, timeout_s: float = DOOR_S) -> Doors:
         """Have people with a right and without one try to get through, by real connections."""
@@ -594,6 +594,7 @@ def _now() -> float:
 
 
 async def pause(seconds: float) -> None:
+    """So much later, of true time."""
     """So long, seconds, and nothing else."""
     with suppress(TimeoutError):
         await asyncio.wait_for(asyncio.Event().wait(), seconds)

@@ -21,7 +21,7 @@ from actors.user.messages import (
 )
 from bot.sandbox import Person
 from tests.failures.cells import NOT_APPLICABLE
-from tests.failures.run import Run
+from tests.failures.run import Run, pause
 from tests.failures.scenario import Setting, row
 from tests.failures.till import SERVED, has_link, pay_unheard
 from tests.faults.convergence import FIRST, PRICE_STARS
@@ -283,7 +283,7 @@ async def _watched(run: Run, person: Person, most: list[int]) -> AsyncIterator[N
             wanted = {row["uuid"] for row in await run.town.sql(PRESENT, person.id)}
             listed = {uuid for uuid, _ in await run.first.listed() or ()}
             most[0] = max(most[0], len(wanted), len(listed))
-            await asyncio.wait({asyncio.ensure_future(asyncio.Event().wait())}, timeout=0.02)
+            await pause(0.02)
 
     looking = asyncio.create_task(look())
     try:
