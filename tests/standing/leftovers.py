@@ -16,6 +16,8 @@ from typing import Any
 #: What ends, ends within this, seconds; nobody waits for it where nothing is left.
 PATIENCE_S = 10.0
 LOOK_EVERY_S = 0.02
+#: A connection's own task, which aiohttp ends with the connection; its socket is looked for.
+OF_AIOHTTP = "RequestHandler."
 #: Turns of a loop that is about to be closed.
 LAST_TURNS = 40
 #: gRPC's own thread, for all loops and as long as it likes, and how many sockets it has.
@@ -49,17 +51,22 @@ def seen() -> Seen:
     )
 
 
-def left_since(before: Seen, patience_s: float = PATIENCE_S) -> list[str]:
-    """What is there and was not; what is about to end has time to."""
+def left_since(before: Seen, patience_s: float = PATIENCE_S, *, tasks: bool = True) -> list[str]:
+    """What is there and was not; what is about to end has time to. `tasks`: those too."""
     deadline = time.monotonic() + patience_s  # noqa: TID251 - real things end in real time
     left = _left(before)
     while left and time.monotonic() < deadline:  # noqa: TID251
         gc.collect()
         time.sleep(LOOK_EVERY_S)  # noqa: TID251
         left = _left(before)
-    left += _tasks
+    left += _tasks if tasks else []
     _tasks.clear()
     return left
+
+
+def forget_tasks() -> None:
+    """What an earlier test left is told of that one, or of none."""
+    _tasks.clear()
 
 
 @contextmanager
@@ -91,6 +98,8 @@ def note_tasks(loop: asyncio.AbstractEventLoop) -> None:
     for task in asyncio.all_tasks(loop):
         coroutine = task.get_coro()
         name = getattr(coroutine, "__qualname__", repr(coroutine))
+        if name.startswith(OF_AIOHTTP):
+            continue
         _tasks.append(f"task {task.get_name()}: {name}")
 
 
