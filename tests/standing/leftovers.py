@@ -22,6 +22,8 @@ OF_AIOHTTP = "RequestHandler."
 LAST_TURNS = 40
 #: gRPC's own thread, for all loops and as long as it likes, and how many sockets it has.
 POLLER, SOCKETS_OF_POLLER = "(_poll_wrapper)", 2
+#: Python's own child, which cleans up after others until the end.
+TRACKER = "multiprocessing.resource_tracker"
 #: Threads of libraries that stay for the process's life.
 STAYING = ("asyncio-waitpid", "pytest", "hypothesis", "execnet", "Dummy", "tmp")
 
@@ -134,14 +136,13 @@ def _children() -> dict[Any, str]:
             found = (task / "children").read_text().split()
         except OSError:  # the thread has ended
             continue
-        for pid in found:
-            children[pid] = f"{pid} {_command(pid)}"
-    return children
+        children |= {pid: f"{pid} {_command(pid)}" for pid in found}
+    return {pid: name for pid, name in children.items() if TRACKER not in name}
 
 
 def _command(pid: str) -> str:
     try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()[:80]
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()[:160]
     except OSError:
         return "?"
 
