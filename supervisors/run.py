@@ -13,7 +13,6 @@ from actors.runtime.events import Event, EventKind
 from actors.runtime.watchdog import Blockage, LoopWatchdog, log_blockage
 from bot.door import TelegramDoor, TokenRefused
 from bot.web.server import AddressTaken, try_address
-from config import crashing
 from config.loading import SettingsError
 from config.settings import Settings
 from storage.database import Database
@@ -49,7 +48,6 @@ async def run_backend(settings: Settings) -> int:
         SettingsError: a setting, or a file that one names, is wrong.
         StorageSetupError, StorageUnavailable: the database cannot be used.
     """
-    crashing.arm(settings.testing.crash_at)
     with _stop_signals() as stop:
         serving = asyncio.create_task(_serve(settings, stop))
         stopping = asyncio.create_task(stop.requested.wait())
@@ -158,12 +156,15 @@ async def _until_lost(database: Database, clock: Clock) -> None:
     A failover takes seconds, and is waited out. What lasts longer may be this process's own fault.
     """
     heard = clock.now()
-    while clock.now() - heard < OUTAGE_DEADLINE_S:
+    while True:
         try:
             await database.show_alive()
             heard = clock.now()
         except StorageUnavailable as outage:
             log.warning("ownership_unknown", reason=str(outage))
+            # Judged after an answer that did not come: who was suspended for long asks first.
+            if clock.now() - heard >= OUTAGE_DEADLINE_S:
+                break
         await clock.sleep(ALIVE_EVERY_S)
     log.critical("database_lost", after_s=OUTAGE_DEADLINE_S)
 
