@@ -13,6 +13,7 @@ from actors.runtime.events import Event, EventKind
 from actors.runtime.watchdog import Blockage, LoopWatchdog, log_blockage
 from bot.door import TelegramDoor, TokenRefused
 from bot.web.server import AddressTaken, try_address
+from config import crashing
 from config.loading import SettingsError
 from config.settings import Settings
 from storage.database import Database
@@ -48,6 +49,7 @@ async def run_backend(settings: Settings) -> int:
         SettingsError: a setting, or a file that one names, is wrong.
         StorageSetupError, StorageUnavailable: the database cannot be used.
     """
+    crashing.arm(settings.testing.crash_at)
     with _stop_signals() as stop:
         serving = asyncio.create_task(_serve(settings, stop))
         stopping = asyncio.create_task(stop.requested.wait())
