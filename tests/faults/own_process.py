@@ -210,8 +210,11 @@ class People:
     async def end(self, *, at_once: bool = True) -> None:
         """They leave, always at once."""
         del at_once
-        for lane in self._lanes:
-            lane.cancel()
+        staying = set(self._lanes)
+        while staying:  # a wait that ends at this very moment forgets that it was cancelled
+            for lane in staying:
+                lane.cancel()
+            _, staying = await asyncio.wait(staying, timeout=AGAIN_S / 5)
         for ended in await asyncio.gather(*self._lanes, return_exceptions=True):
             if not isinstance(ended, asyncio.CancelledError):
                 raise ended or AssertionError("a lane ended by itself")
