@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,10 @@ WHERE status = 'active' AND expires_at < now() + interval '1 minute'
 """
 #: The program's own acts, as in giving held money back, are nobody's command.
 #: But for what people of the trade ask an owner for, in a chat or not.
+KEYS = """
+SELECT uuid, node_id, desired = 'present' AS wanted, applied_gen = gen AS applied
+FROM credentials WHERE created_at < $1
+"""
 COMMANDS = """
 SELECT action FROM admin_actions WHERE at > $1 AND actor NOT IN ($2, 'tollgate')
     AND NOT (actor = $3 AND action = 'grant')
@@ -259,10 +264,22 @@ class Run:
         return actor.describe() if actor else {"breaker": ""}
 
     async def mended(self) -> float:
-        """Until nodes have what rows want, while trade goes on; how long that took, seconds."""
-        began = _now()
-        await eventually(self.settled)
+        """Until nodes have what rows want of all who had a key by now; how long that took, seconds.
+
+        Trade goes on: of those who come meanwhile somebody is always on the way.
+        """
+        began, by = _now(), await self.town.value("SELECT now()")
+        await eventually(lambda: self._has(by))
         return _now() - began
+
+    async def _has(self, by: datetime) -> bool:
+        rows = await self.town.sql(KEYS, by)
+        for site in self.town.sites.values():
+            own = {row["uuid"]: row["wanted"] for row in rows if row["node_id"] == site.id}
+            listed = {uuid for uuid, _ in await site.listed() or ()}
+            if listed & own.keys() != {uuid for uuid, wanted in own.items() if wanted}:
+                return False
+        return all(row["applied"] for row in rows)
 
     async def served_meanwhile(
         self, node_id: str = SECOND, people: int = 3, since: Any = None
