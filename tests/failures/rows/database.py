@@ -28,6 +28,8 @@ READ_ONLY_TRIES = 6
 LATE = 900_001
 CROWD = 500
 OK, UNAVAILABLE = 200, 503
+#: What nobody answers.
+EDITED = {"message_id": 1, "date": 1, "edit_date": 2, "chat": {"id": 7, "type": "private"}}
 
 HOLD_ORDER = "SELECT 1 FROM purchases WHERE id = $1 FOR NO KEY UPDATE"
 TAKE_PAYMENT = "SELECT 1 FROM payments WHERE purchase_id = $1 FOR UPDATE"
@@ -209,7 +211,7 @@ async def _taken(run: Run) -> int:
 
 async def _called(run: Run, update_id: int | None = None) -> int:
     """Telegram calls with an update of its own, or this one; the status of the answer."""
-    update = {"update_id": update_id or run.random.randrange(10**9), "message": {}}
+    update = {"update_id": update_id or run.random.randrange(10**9), "edited_message": EDITED}
     return await Caller(run).update(*word_of_telegram(update))
 
 
