@@ -58,6 +58,11 @@ FROM inbox i
 WHERE l.state = 'waiting' AND l.correlation_id = i.source || ':' || i.source_id
     AND i.quarantined_at IS NOT NULL AND i.done_at IS NULL AND i.lane IS NULL
 """
+#: After a clock that was ahead: what it put off waits for moments that are far away.
+HASTEN = """
+UPDATE inbox SET next_at = now()
+WHERE done_at IS NULL AND quarantined_at IS NULL AND next_at > now()
+"""
 FREE = """
 UPDATE inbox SET quarantined_at = NULL, attempts = 0, refusals = 0, next_at = now()
 WHERE source || ':' || source_id = $1 AND quarantined_at IS NOT NULL AND done_at IS NULL
@@ -162,6 +167,11 @@ class PostgresInbox:
         """Forget what was done long ago."""
         async with self._database.transaction() as connection:
             await connection.execute(PRUNE)
+
+
+async def hasten(connection: Connection) -> None:
+    """No update waits any longer to be tried again."""
+    await connection.execute(HASTEN)
 
 
 async def free(connection: Connection, correlation_id: str) -> bool:

@@ -12,6 +12,7 @@ from storage import (
     admin_actions,
     credentials,
     expiry,
+    inbox,
     nodes,
     outbox,
     payments,
@@ -401,7 +402,9 @@ class ExpiryPhases:
     async def forget_waits(self) -> None:
         """The clock is right again: nobody waits for moments that one gave which was ahead."""
         async with self._database.transaction() as connection:
+            await inbox.hasten(connection)
             await outbox.resume(connection)
+            await refunds.resume(connection)
             for node in await placement.places(connection):
                 await credentials.hasten(connection, node.node_id, [])
 
