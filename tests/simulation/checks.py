@@ -15,7 +15,7 @@ from actors.user.messages import (
 )
 from config.keys import MasterKeys
 from storage.invariants.judging import Judge, broken_in, broken_lives
-from storage.invariants.nodes import NodeCase, broken_on
+from storage.invariants.nodes import NOT_COMPARED, NodeCase, broken_on
 from storage.invariants.rules import Broken, told_of
 from storage.links import LinkCipher
 from tests.simulation.backend import Company, settings
@@ -77,8 +77,11 @@ class Watch:
         rows = {name: list(table.rows.values()) for name, table in self.tables.of.items()}
         broken: list[Broken] = broken_in(rows, now, Judge(open_link=self._open, owners=True))
         for node_id, site in self.company.sites.items():
+            node = self.tables.nodes.rows[node_id]
+            if node["state"] in NOT_COMPARED:
+                continue
             case = NodeCase(
-                node=self.tables.nodes.rows[node_id],
+                node=node,
                 listed=[(uuid, site.node._gen(uuid)) for uuid in site.node.running],
                 rows=self.tables.credentials.rows,
             )
@@ -282,7 +285,7 @@ def _of_nodes(company: Company) -> list[str]:
     wanted: dict[str, dict[UUID, int]] = defaultdict(dict)
     for row in tables.credentials.rows.values():
         state = tables.nodes.rows[row["node_id"]]["state"]
-        if state in {"lost", "removed"}:
+        if state in NOT_COMPARED:
             continue
         if row["applied_gen"] < row["gen"]:
             found.append(f"a wish is not applied: {shown(row)}")
@@ -294,7 +297,7 @@ def _of_nodes(company: Company) -> list[str]:
         state = tables.nodes.rows[node_id]["state"]
         if state == "frozen":
             found.append(f"{node_id} is frozen: {tables.nodes.rows[node_id]['reason']}")
-        if state in {"lost", "removed"}:
+        if state in NOT_COMPARED:
             continue
         listed = {uuid: site.node._gen(uuid) for uuid in site.node.running}
         if listed != wanted[node_id]:

@@ -19,12 +19,13 @@ ROOT = Path(__file__).parents[2]
 QUICK, DEEP = 12, 300
 #: By which seed each planted bug is found, so that its test need not look for one.
 FOUND_BY = {
-    "ack_before_commit": 4,
+    "ack_before_commit": 0,
     "call_in_transaction": 4,
     "credit_adds_again": 4,
     "credit_before_commit": 4,
     "lost_wakeup": 151,
     "no_compare_and_set": 7,
+    "no_epoch": 208,
     "no_fence": 19,
     "no_reconciler": 6,
     "no_unique_keys": 19,
