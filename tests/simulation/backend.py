@@ -17,7 +17,7 @@ from actors.runtime.actor import AsyncioActor
 from actors.runtime.clock import HostTime
 from actors.runtime.events import Event, EventKind
 from actors.runtime.messages import Tick
-from actors.runtime.replies import Unavailable
+from actors.runtime.replies import Hung, Unavailable
 from bot.texts import Texts
 from config.settings import Settings
 from storage.database import Database
@@ -38,8 +38,8 @@ from tests.simulation.twin.registry import TWINS, Twin
 from tests.simulation.twin.tables import Tables
 from tests.simulation.world import Simulated
 
-#: What an actor may end by: our kills, and outages.
-ENDS = (asyncio.CancelledError, StorageUnavailable, Unavailable)
+#: What an actor may end by: our kills, outages, and a leap of time within its work.
+ENDS = (asyncio.CancelledError, StorageUnavailable, Unavailable, Hung)
 NODES = ("node-1", "node-2")
 OWNER = 1
 MASTER = "a master secret of simulations, long enough"
