@@ -10,12 +10,13 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --progress-bar o
 LOCKED := --no-deps --require-hashes --requirement
 PACKAGES := actors bot config storage supervisors xray_api
 
-.PHONY: help install install-dev demo test test-deep test-browser bench lint format proto lock clean
+.PHONY: help install install-dev demo test test-deep test-browser prove bench lint format proto lock clean
 
 help:
 	@echo "make demo          the whole product on this machine: prints the address of a chat page"
 	@echo "make test          the test suite, with a real PostgreSQL and a real Xray"
 	@echo "make test-deep     the rest of what CI runs: the chat page in a real browser"
+	@echo "make prove         every row of the failure matrix, and ten thousand simulated stories"
 	@echo "make bench         what actors and a node cost, and what others feel meanwhile"
 	@echo "make lint          format, lints, types, directions of imports, lock files"
 	@echo "make install       the environment alone, in $(VENV); then: $(BIN)/tollgate --help"
@@ -56,6 +57,11 @@ test-deep: install-dev
 
 test-browser: install-dev
 	$(PYTEST) -m browser
+
+# By hand: half an hour of both cores.
+prove: install-dev
+	$(BIN)/tollgate matrix --jobs 2
+	$(BIN)/python -m tests.simulation --seeds 10000
 
 bench: install-dev
 	$(BIN)/python -m tests.benchmarks.runtime

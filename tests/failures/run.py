@@ -99,6 +99,9 @@ WHERE status = 'active' AND expires_at < now() + interval '1 minute'
 """
 #: The program's own acts, as in giving held money back, are nobody's command.
 #: But for what people of the trade ask an owner for, in a chat or not.
+WANTED_OR_GOING = """
+SELECT uuid FROM credentials WHERE node_id = $1 AND (desired = 'present' OR applied_gen < gen)
+"""
 KEYS = """
 SELECT uuid, node_id, desired = 'present' AS wanted, applied_gen = gen AS applied
 FROM credentials WHERE created_at < $1
@@ -433,8 +436,11 @@ class Run:
                 return False
         if not all([await holds() for holds in self.besides]):
             return False
-        known = all(self._told(row) for row in await self.town.sql(RIGHTS) if row["right"])
-        return known and not (await self.books()).wrong
+        return await self.all_told() and not (await self.books()).wrong
+
+    async def all_told(self) -> bool:
+        """Whether everybody with access has read the link of just this key."""
+        return all(self._told(row) for row in await self.town.sql(RIGHTS) if row["right"])
 
     async def heal(self, bound_s: float) -> tuple[float | None, Doors]:
         """Wait until the closing check holds; the seconds since the fault's end, and the doors."""
@@ -457,11 +463,13 @@ class Run:
         return None, doors
 
     async def leaked(self) -> frozenset[UUID]:
-        """Who is on nodes without a row that wants it."""
+        """Who is on nodes without a row that wants it, or wanted it a moment ago."""
         found: set[UUID] = set()
         for site in self.town.sites.values():
-            wanted = {row["uuid"] for row in await self.town.sql(WANTED, site.id)}
-            found |= {uuid for uuid, _ in await site.listed() or ()} - wanted
+            before = await self.town.sql(WANTED_OR_GOING, site.id)
+            listed = {uuid for uuid, _ in await site.listed() or ()}
+            after = await self.town.sql(WANTED_OR_GOING, site.id)
+            found |= listed - {row["uuid"] for row in (*before, *after)}
         return frozenset(found)
 
     async def observed(self) -> Observed:

@@ -71,6 +71,8 @@ class Scenario:
     setting: Setting
     #: Needs under five seconds besides the world's start.
     quick: bool
+    #: Takes too long, or too much of the machine, for what CI runs: only the command runs it.
+    full: bool
     #: Between which distances attempts may be.
     envelope: Envelope
 
@@ -92,6 +94,7 @@ def row(
     bound_s: float,
     setting: Setting | None = None,
     quick: bool = False,
+    full: bool = False,
     envelope: Envelope = USUAL,
     **target: str,
 ) -> Callable[[Play], Play]:
@@ -102,6 +105,7 @@ def row(
         bound_s: on healing, in the policies' time, seconds.
         setting: the world, unless the usual one.
         quick: whether it is part of every test run.
+        full: whether only the whole table has it, and no test run.
         envelope: of its back-off, unless that is the one of node calls.
         target: expected cells, where they are not a healthy row's.
     """
@@ -116,6 +120,7 @@ def row(
             bound_s=bound_s,
             setting=setting or Setting(),
             quick=quick,
+            full=full,
             envelope=envelope,
         )
         return play

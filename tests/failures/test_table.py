@@ -16,7 +16,7 @@ from tests.failures.cells import (
 )
 from tests.failures.report import LEGEND, as_html, as_json, ranges, table
 from tests.failures.run import Row
-from tests.failures.scenario import titles
+from tests.failures.scenario import scenarios, titles
 
 ENVELOPE = Envelope(shortest_s=0.1, longest_s=150.0)
 SOMEBODY = frozenset({uuid4()})
@@ -27,6 +27,10 @@ def test_the_audits_rows_come_first_in_its_order_and_ours_follow() -> None:
     assert list(titles()) == list(range(1, 43))
     assert titles()[1] == "VPN API timeout"
     assert titles()[17] == "Reconciliation + activation"
+
+
+def test_every_title_has_a_scenario() -> None:
+    assert list(scenarios()) == list(titles())
 
 
 def test_a_healthy_run_is_a_healthy_row() -> None:

@@ -8,7 +8,7 @@ import os
 import random
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -91,8 +91,19 @@ class Machine:
         (pid,) = xray_children(self.pid)
         return pid
 
-    async def kill(self, what: str, meanwhile: Callable[[], None] = lambda: None) -> None:
-        """End Xray, the service, or both, without a chance to say anything."""
+    async def kill(
+        self,
+        what: str,
+        meanwhile: Callable[[], None] = lambda: None,
+        until: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """End Xray, the service, or both, without a chance to say anything.
+
+        Args:
+            what: `xray`, `service` or `both`.
+            meanwhile: done before the service is started again.
+            until: awaited before that.
+        """
         assert self._process is not None
         xray = self.xray
         if what != "service":
@@ -106,6 +117,8 @@ class Machine:
 
             await eventually(gone)
             meanwhile()
+            if until is not None:
+                await until()
             await self.start()
 
     async def stop(self) -> None:

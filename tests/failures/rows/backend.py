@@ -25,7 +25,7 @@ OWN = Setting(factor=1, own_process=True)
 TAKEN = "SELECT coalesce(max(seq), 0) FROM inbox"
 
 
-@row(11, bound_s=5, setting=OWN, cb=NOT_APPLICABLE)
+@row(11, full=True, bound_s=5, setting=OWN, cb=NOT_APPLICABLE)
 async def redeploy_mid_tx(run: Run) -> None:
     """One life of the back-end for each point, at which it ends; people do all four flows."""
     points = POINTS if run.full_times else run.random.sample(POINTS, CHOSEN)
@@ -46,7 +46,7 @@ async def end_at(run: Run, points: Sequence[str]) -> None:
         run.met()
 
 
-@row(21, bound_s=5, setting=OWN)
+@row(21, full=True, bound_s=5, setting=OWN)
 async def backend_killed_under_load(run: Run) -> None:
     """SIGKILL two seconds after each start, while fifty people buy."""
     town = _of(run)
@@ -62,7 +62,7 @@ async def backend_killed_under_load(run: Run) -> None:
         assert await town.value(TAKEN) > taken + KILLS, "it was to be killed at work"
 
 
-@row(41, bound_s=5, setting=OWN)
+@row(41, full=True, bound_s=5, setting=OWN)
 async def two_back_ends(run: Run) -> None:
     """Two want one database: whichever is shut out is started again, and shuts out the other."""
     town, loop = _of(run), asyncio.get_running_loop()

@@ -35,6 +35,7 @@ REMOVED = "SELECT coalesce(sum(removed), 0) FROM reconcile_runs"
 
 @row(
     20,
+    full=True,
     bound_s=CREDIT_S,
     setting=Setting(talking=True, trade=False),
     ul=FROZEN,

@@ -51,7 +51,7 @@ SO_OFTEN = "SELECT count(*) >= $2 FROM supervision_events WHERE kind = $1"
 TOLD = "from the others"
 
 
-@row(38, bound_s=60, setting=Setting(factor=1))
+@row(38, full=True, bound_s=60, setting=Setting(factor=1))
 async def clock_jump(run: Run) -> None:
     """PostgreSQL's clock goes an hour ahead, then an hour behind, and is right in between."""
     await eventually(lambda: _overridden(run))

@@ -56,7 +56,7 @@ async def uuids(run: Run) -> set[UUID]:
     return {uuid for uuid, _ in listed}
 
 
-@row(16, bound_s=120, cb=OPEN, bo=JITTER, ul=FROZEN, ua=FROZEN, sh=FROZEN)
+@row(16, full=True, bound_s=120, cb=OPEN, bo=JITTER, ul=FROZEN, ua=FROZEN, sh=FROZEN)
 async def massive_orphans(run: Run) -> None:
     """Five users that nobody knows go when they were seen twice; of five thousand none does.
 
@@ -178,7 +178,7 @@ def listed_times(run: Run) -> list[float]:
     return [seen.at for seen in run.first.proxy.requests if seen.path == COMPARED]
 
 
-@row(34, bound_s=300, bo=JITTER, ua=WITHIN)
+@row(34, full=True, bound_s=300, bo=JITTER, ua=WITHIN)
 async def reconciler_crash_loop(run: Run) -> None:
     """A bug: the comparison crashes at a user that nobody knows, again and again."""
     at: list[float] = []

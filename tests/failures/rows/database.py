@@ -131,7 +131,7 @@ async def commit_outcome_unknown(run: Run) -> None:
         database.mend()
 
 
-@row(22, bound_s=5, setting=Setting(factor=1, own_postgres=True, called=True))
+@row(22, full=True, bound_s=5, setting=Setting(factor=1, own_postgres=True, called=True))
 async def postgresql_restart_and_failover(run: Run) -> None:
     """The server dies and is back at once; then it is away for a while, and people write."""
     assert run.postgres is not None
@@ -152,7 +152,7 @@ async def postgresql_restart_and_failover(run: Run) -> None:
     assert await run.town.value(SPENT) == 0, "a restart was spent on weather"
 
 
-@row(24, bound_s=5, setting=Setting(factor=1, called=True))
+@row(24, full=True, bound_s=5, setting=Setting(factor=1, called=True))
 async def database_read_only(run: Run) -> None:
     """PostgreSQL takes no writes, as managed ones do when their disk is full; it can be read.
 
@@ -177,7 +177,7 @@ async def database_read_only(run: Run) -> None:
     await person.wait_for(lambda message: message.from_bot, timeout_s=PATIENCE_S)
 
 
-@row(25, bound_s=5, setting=Setting(factor=1, called=True, connections=2))
+@row(25, full=True, bound_s=5, setting=Setting(factor=1, called=True, connections=2))
 async def pool_exhausted(run: Run) -> None:
     """Two connections for everything, five hundred updates, and for a while a lock holds both."""
     town, loop = run.town, asyncio.get_running_loop()

@@ -45,7 +45,7 @@ STRUCK = 8
 WAITING = "SELECT count(*) FROM outbox WHERE state <> 'sent' AND kind = 'notify'"
 
 
-@row(32, bound_s=15, setting=Setting(factor=1, trade=False, own_process=True))
+@row(32, full=True, bound_s=15, setting=Setting(factor=1, trade=False, own_process=True))
 async def poison_message(run: Run) -> None:
     """One person's wish raises in whoever handles it, another one's ends the whole process.
 

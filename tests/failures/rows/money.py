@@ -38,7 +38,7 @@ DECIDED_BY = "SELECT decided_by, status FROM purchases WHERE user_id = $1"
 ATTEMPTS = "SELECT sum(refund_attempts) FROM payments"
 
 
-@row(28, bound_s=DAY_S, setting=Setting(trade=False, more_ways=True))
+@row(28, full=True, bound_s=DAY_S, setting=Setting(trade=False, more_ways=True))
 async def late_payment(run: Run) -> None:
     """People pay an order that they cancelled, that is too old, or whose plan has another price."""
     town = run.town
@@ -70,7 +70,7 @@ async def late_payment(run: Run) -> None:
     run.fates["cryptopay", str(dear)] = Fate.GIVEN_BACK
 
 
-@row(29, bound_s=DAY_S, setting=Setting(trade=False, more_ways=True))
+@row(29, full=True, bound_s=DAY_S, setting=Setting(trade=False, more_ways=True))
 async def wrong_money(run: Run) -> None:
     """Too little, another currency, another payer: it is held, owners hear of it, and a day passes.
 
@@ -105,7 +105,7 @@ async def _is_as_said(run: Run) -> bool:
     return not (await run.books()).wrong
 
 
-@row(30, bound_s=90, setting=Setting(trade=False, more_ways=True))
+@row(30, full=True, bound_s=90, setting=Setting(trade=False, more_ways=True))
 async def refund_call_times_out(run: Run) -> None:
     """A call for a refund never gets there, and of the next one the answer is lost."""
     town = run.town

@@ -139,7 +139,7 @@ async def uuid_without_vless_link(run: Run) -> None:
         assert any(seen.method == "PUT" for seen in proxy.requests)
 
 
-@row(7, bound_s=90, cb=OPEN, bo=JITTER, ua=WITHIN, dx=NOT_APPLICABLE)
+@row(7, full=True, bound_s=90, cb=OPEN, bo=JITTER, ua=WITHIN, dx=NOT_APPLICABLE)
 async def removal_fails(run: Run) -> None:
     """Removals of many people are lost on the way, twenty times; who asks is told so meanwhile."""
     people = (await run.customers(30))[:DROPPED]
@@ -237,7 +237,7 @@ async def throttled(run: Run) -> None:
         await run.served_meanwhile()
 
 
-@row(37, bound_s=90, cb=OPEN, setting=Setting(factor=1))
+@row(37, full=True, bound_s=90, cb=OPEN, setting=Setting(factor=1))
 async def slow_node(run: Run) -> None:
     """Every change takes three seconds, and none fails.
 

@@ -37,7 +37,7 @@ SELECT bool_and(applied_gen = gen AND desired = 'absent') FROM credentials WHERE
 """
 
 
-@row(8, bound_s=BACK_S, cb=OPEN, bo=JITTER, setting=Setting(factor=1))
+@row(8, full=True, bound_s=BACK_S, cb=OPEN, bo=JITTER, setting=Setting(factor=1))
 async def xray_hangs_or_dies(run: Run) -> None:
     """Xray is killed; when all is well again it hangs for fifteen seconds."""
     machine = run.first.machine
@@ -89,7 +89,7 @@ async def files_garbled(run: Run) -> None:
         gone = await shut_out_since_the_copy(run)
 
         epoch = (await site.direct.ready()).epoch
-        await site.machine.kill("both", lambda: garble_store(run))
+        await site.machine.kill("both", lambda: garble_store(run), run.breaker_opened)
         assert (await site.direct.ready()).epoch != epoch, "the damage was to be noticed"
         assert gone <= {uuid for uuid, _ in await site.listed() or ()}, "the copy was to serve"
         await run.called_again()
@@ -156,7 +156,7 @@ async def wiped_or_set_back(run: Run) -> None:
     run.watched |= {uuid_of(person) for person in await run.customers(2)}
 
     async with run.fault():
-        await site.machine.kill("both", lambda: _swap(state, image))
+        await site.machine.kill("both", lambda: _swap(state, image), run.breaker_opened)
         run.met()
         await run.called_again()
         assert await run.mended() <= TOLD_S + MACHINE_S

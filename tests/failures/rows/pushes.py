@@ -56,7 +56,7 @@ async def duplicate_webhook(run: Run) -> None:
     run.fates |= {("cryptopay", str(invoice)): Fate.CREDITED, ("stars", charge): Fate.CREDITED}
 
 
-@row(13, bound_s=0, setting=Setting(factor=1, trade=False, called=True, more_ways=True))
+@row(13, full=True, bound_s=0, setting=Setting(factor=1, trade=False, called=True, more_ways=True))
 async def payment_replay(run: Run) -> None:
     """What was credited is told again a day later, in four ways, and for other orders.
 
@@ -100,7 +100,7 @@ async def payment_replay(run: Run) -> None:
     run.fates |= {("cryptopay", str(invoice)): Fate.CREDITED, ("stars", charge): Fate.CREDITED}
 
 
-@row(26, bound_s=60, setting=Setting(factor=5, more_ways=True))
+@row(26, full=True, bound_s=60, setting=Setting(factor=5, more_ways=True))
 async def push_never_arrives(run: Run) -> None:
     """Both providers' words are lost, each just after their lists were read: the longest wait."""
     town = run.town

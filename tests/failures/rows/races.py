@@ -258,7 +258,11 @@ async def reissue_race(run: Run) -> None:
 
 
 async def _reissued_by_one(run: Run, person: Person) -> None:
-    """One wish of many makes a link; the others hear that it is being made."""
+    """One wish of many makes a link; the others hear that it is being made.
+
+    A chat is told one thing a second: what came before has been told.
+    """
+    await eventually(run.all_told)
     rule = run.first.proxy.add(Rule(Hold(), methods=("PUT",)))
     answers = await _wishes(run, person)
     await _fires(rule)

@@ -98,7 +98,7 @@ async def _repeat(reader: StreamReader, writer: StreamWriter) -> None:
     writer.close()
 
 
-@row(40, bound_s=60, ua=WITHIN, setting=Setting(factor=1))
+@row(40, full=True, bound_s=60, ua=WITHIN, setting=Setting(factor=1))
 async def open_tunnel_after_removal(run: Run) -> None:
     """Somebody is removed whose connection is open; a neighbour's, from elsewhere, goes on."""
     said: list[str] = []
