@@ -3,6 +3,7 @@
 import asyncio
 import multiprocessing.context
 import os
+import runpy
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -43,6 +44,8 @@ class Program:
 
     def __init__(self, config_file: Path, log_file: Path) -> None:
         self.log_file = log_file
+        #: Run first in each process that is started from now on: what is wrong with the release.
+        self.bug: Path | None = None
         self._config_file = config_file
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(["supervisors.cli", "supervisors.run", __name__])
@@ -54,7 +57,7 @@ class Program:
         self._ready_before = self._ready_lines()
         ours = {name: value for name, value in os.environ.items() if name.startswith("TOLLGATE")}
         self._process = self._context.Process(
-            target=_run, args=(self._config_file, self.log_file, ours)
+            target=_run, args=(self._config_file, self.log_file, ours, self.bug)
         )
         await asyncio.to_thread(self._process.start)
 
@@ -100,7 +103,7 @@ class Program:
         return self.log_file.read_bytes().count(READY) if self.log_file.exists() else 0
 
 
-def _run(config_file: Path, log_file: Path, environment: dict[str, str]) -> None:
+def _run(config_file: Path, log_file: Path, environment: dict[str, str], bug: Path | None) -> None:
     """In the process: what `tollgate --config FILE run` does."""
     with log_file.open("ab") as log:
         for stream in (sys.stdout, sys.stderr):
@@ -108,6 +111,8 @@ def _run(config_file: Path, log_file: Path, environment: dict[str, str]) -> None
     for name in [name for name in os.environ if name.startswith("TOLLGATE")]:
         del os.environ[name]
     os.environ.update(environment)
+    if bug is not None:
+        runpy.run_path(str(bug))
     sys.argv = ["tollgate", "--config", str(config_file), "run"]
     cli.main()
 

@@ -15,7 +15,7 @@ from tests.integration.node_fixtures import eventually
 #: Whose `/link` raises, and whose ends the process.
 RAISES, KILLS = 9_001, 9_002
 TRIES = 3
-#: Found by every Python that starts with its folder in the path.
+#: In the release that runs.
 BUG = """
 import os
 from actors.user import actor
@@ -53,11 +53,9 @@ async def poison_message(run: Run) -> None:
     """
     town = run.town
     assert isinstance(town, OwnProcessTown)
-    folder = Path(town.settings.data_dir) / "bug"
-    folder.mkdir()
-    (folder / "sitecustomize.py").write_text(BUG.format(raises=RAISES, kills=KILLS))
-    run.patch.setenv("PYTHONPATH", str(folder))
     await town.close()
+    town.program.bug = Path(town.settings.data_dir) / "bug.py"
+    town.program.bug.write_text(BUG.format(raises=RAISES, kills=KILLS))
     await town.open()
     anna, boris = await town.newcomer(), await town.newcomer()
     async with run.fault():

@@ -105,7 +105,7 @@ async def _is_as_said(run: Run) -> bool:
     return not (await run.books()).wrong
 
 
-@row(30, full=True, bound_s=90, setting=Setting(trade=False, more_ways=True))
+@row(30, full=True, bound_s=90, setting=Setting(factor=1, trade=False, more_ways=True))
 async def refund_call_times_out(run: Run) -> None:
     """A call for a refund never gets there, and of the next one the answer is lost."""
     town = run.town

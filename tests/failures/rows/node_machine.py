@@ -138,7 +138,7 @@ def garble_store(run: Run) -> None:
             garble(run, file)
 
 
-@row(19, bound_s=TOLD_S, cb=OPEN, ua=WITHIN, setting=Setting(factor=1))
+@row(19, full=True, bound_s=TOLD_S, cb=OPEN, ua=WITHIN, setting=Setting(factor=1))
 async def wiped_or_set_back(run: Run) -> None:
     """The node's machine is set back to an old image, and later wiped; a late add comes after it.
 
