@@ -50,7 +50,7 @@ demo: install
 	@exec $(BIN)/tollgate demo
 
 test: install-dev
-	$(PYTEST) $(PARALLEL) -m "not browser and not deep"
+	$(PYTEST) $(PARALLEL) -m "not browser and not deep and not prove"
 
 test-deep: install-dev
 	$(PYTEST) $(PARALLEL) -m "browser or deep"
@@ -58,8 +58,9 @@ test-deep: install-dev
 test-browser: install-dev
 	$(PYTEST) -m browser
 
-# By hand: half an hour of both cores.
+# By hand: most of an hour of both cores.
 prove: install-dev
+	$(PYTEST) -m prove
 	$(BIN)/tollgate matrix --jobs 2
 	$(BIN)/python -m tests.simulation --seeds 10000
 

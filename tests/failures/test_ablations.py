@@ -15,7 +15,7 @@ from tests.failures.run import Row, play
 from tests.failures.scenario import scenarios
 from tests.faults.scene import first_seed
 
-pytestmark = pytest.mark.deep
+pytestmark = pytest.mark.prove
 
 
 class Matrix:

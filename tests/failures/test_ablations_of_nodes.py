@@ -17,7 +17,7 @@ from tests.failures.scenario import scenarios
 from tests.faults.proxy import Rule, Status
 from tests.faults.scene import first_seed
 
-pytestmark = pytest.mark.deep
+pytestmark = pytest.mark.prove
 
 Play = Callable[..., Awaitable[Row]]
 
