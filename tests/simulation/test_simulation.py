@@ -65,6 +65,7 @@ def test_all_goes_well_in_a_world_of_chance(seed: int) -> None:
     assert outcome.error is None, f"python -m tests.simulation --seed {seed}"
 
 
+@pytest.mark.deep
 def test_a_seed_tells_the_same_story_wherever_it_is_told() -> None:
     first = simulate("--seed", "5", PYTHONHASHSEED="1")
     second = simulate("--seed", "5", PYTHONHASHSEED="2")

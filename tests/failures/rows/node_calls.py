@@ -122,7 +122,7 @@ async def malformed_json(run: Run) -> None:
     run.closing.append(repeated)
 
 
-@row(4, bound_s=90, cb=OPEN, bo=JITTER, quick=True)
+@row(4, bound_s=90, cb=OPEN, bo=JITTER)
 async def uuid_without_vless_link(run: Run) -> None:
     """Three answers have no link, the others are about somebody else, of which owners hear."""
     proxy = run.first.proxy
@@ -221,7 +221,6 @@ async def key_rotated_or_wrong(run: Run) -> None:
     36,
     bound_s=90,
     bo=JITTER,
-    quick=True,
     envelope=Envelope(shortest_s=RETRY_AFTER_S * 10.0, longest_s=150.0),
 )
 async def throttled(run: Run) -> None:

@@ -30,7 +30,7 @@ LET_IN = "SELECT first_applied_at IS NOT NULL FROM credentials WHERE uuid = $1"
 ECHO_S = 5.0
 
 
-@row(18, bound_s=0, quick=True)
+@row(18, bound_s=0)
 async def late_add_after_remove(run: Run) -> None:
     """An add is held on its way, repeated, and undone; then it arrives after all."""
     late = Rule(Hold(), methods=("PUT",), times=1)
