@@ -121,28 +121,33 @@ async def _all(wanted: Sequence[Scenario], seed: int, jobs: int, *, full: bool) 
 
 async def _in_process(scenario: Scenario, url: str, seed: int, *, full: bool) -> tuple[Row, str]:
     """A row, and the last words of a process that did not end well."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.failures", "--one", url),
-        *("--row", str(scenario.id), "--seed", str(seed)),
-        *(["--full-times"] if full else []),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env=os.environ | {"PYTHONUNBUFFERED": "1"},
-        start_new_session=True,
-    )
     said, words = b"", ""
     most_s = ROW_S * (FACTOR if full else 1)
-    try:
-        said, errors = await asyncio.wait_for(process.communicate(), most_s)
-        words = errors.decode(errors="replace").strip()
-        why = f"ended with {process.returncode}: {words.rpartition(chr(10))[2]}"
-    except TimeoutError:
-        why = f"did not end within {most_s:g} s"
-    finally:
-        # Whatever it started is of its session, or ends with it: nothing of it stays.
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, 9)
-        await process.wait()
+    # Ours, as a row that is killed cleans up nothing.
+    with tempfile.TemporaryDirectory(
+        prefix="tollgate-matrix-", ignore_cleanup_errors=True
+    ) as folder:
+        Path(folder).chmod(0o755)  # PostgreSQL runs as another user where root runs this
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "tests.failures", "--one", url),
+            *("--row", str(scenario.id), "--seed", str(seed)),
+            *(["--full-times"] if full else []),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=os.environ | {"PYTHONUNBUFFERED": "1", "TMPDIR": folder},
+            start_new_session=True,
+        )
+        try:
+            said, errors = await asyncio.wait_for(process.communicate(), most_s)
+            words = errors.decode(errors="replace").strip()
+            why = f"ended with {process.returncode}: {words.rpartition(chr(10))[2]}"
+        except TimeoutError:
+            why = f"did not end within {most_s:g} s"
+        finally:
+            # Whatever it started is of its session, or ends with it: nothing of it stays.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, 9)
+            await process.wait()
     if process.returncode == 0 and said.strip():
         return _row(json.loads(said.decode().strip().rpartition("\n")[2])), ""
     failed = _failed(scenario, seed, why)
@@ -173,12 +178,11 @@ def _row(found: dict[str, object]) -> Row:
 
 
 async def _one(scenario: Scenario, server_url: str, seed: int) -> Row:
-    """One row, in this process."""
-    server = Server(server_url, 0)
-    with tempfile.TemporaryDirectory(prefix="tollgate-matrix-") as folder:
-        async with fresh_database(server, TEMPLATE) as url:
-            cipher = LinkCipher(MasterKeys([SecretStr(MASTER)]))
-            return await play(scenario, Path(folder), url, cipher, seed)
+    """One row, in this process, whose folder for temporary files is its own."""
+    server, folder = Server(server_url, 0), Path(tempfile.gettempdir())
+    async with fresh_database(server, TEMPLATE) as url:
+        cipher = LinkCipher(MasterKeys([SecretStr(MASTER)]))
+        return await play(scenario, folder, url, cipher, seed)
 
 
 @asynccontextmanager

@@ -24,6 +24,8 @@ LAST_TURNS = 40
 POLLER, SOCKETS_OF_POLLER = "(_poll_wrapper)", 2
 #: Python's own child, which cleans up after others until the end.
 TRACKER = "multiprocessing.resource_tracker"
+#: What starts PostgreSQL makes one in each such folder, and keeps it.
+POSTGRES_LOCK = ".lockfile"
 #: Threads of libraries that stay for the process's life.
 STAYING = ("asyncio-waitpid", "pytest", "hypothesis", "execnet", "Dummy", "tmp")
 
@@ -160,7 +162,8 @@ def _sockets() -> dict[Any, str]:
 
 
 def _files() -> dict[Any, str]:
-    return {entry.name: entry.path for entry in os.scandir(tempfile.gettempdir())}
+    entries = os.scandir(tempfile.gettempdir())
+    return {entry.name: entry.path for entry in entries if entry.name != POSTGRES_LOCK}
 
 
 def temporary_folder_of_our_own() -> "tempfile.TemporaryDirectory[str]":

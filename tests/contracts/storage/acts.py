@@ -536,6 +536,8 @@ async def outage(story: Story) -> None:
     node_id = story.node()
     await story.pair.both("delays", lambda side: side.nodes.tell_of_delays(node_id, 50))
     await story.pair.both("hasten", lambda side: side.nodes.hasten(node_id, []))
+    if story.source.random() < 0.3:
+        await story.pair.both("forget waits", lambda side: side.lapses.forget_waits())
 
 
 async def operate_node(story: Story) -> None:

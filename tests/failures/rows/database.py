@@ -55,6 +55,7 @@ DEADLOCKS = "SELECT deadlocks >= $1 FROM pg_stat_database WHERE datname = curren
 
 @row(
     5,
+    full=True,
     bound_s=1,
     setting=Setting(factor=1),
     dx=NO,
@@ -100,7 +101,7 @@ async def _crossed(run: Run) -> None:
         await paying
 
 
-@row(6, bound_s=2, setting=Setting(factor=1, database_proxy=True), bo=JITTER)
+@row(6, full=True, bound_s=2, setting=Setting(factor=1, database_proxy=True), bo=JITTER)
 async def db_tx_fail_after_add(run: Run) -> None:
     """The node has let somebody in, and PostgreSQL is away when that is to be confirmed."""
     database, loop = run.town.database_proxy, asyncio.get_running_loop()
@@ -119,7 +120,7 @@ async def _is(true: bool) -> bool:
     return true
 
 
-@row(23, bound_s=1, setting=Setting(factor=1, database_proxy=True))
+@row(23, full=True, bound_s=1, setting=Setting(factor=1, database_proxy=True))
 async def commit_outcome_unknown(run: Run) -> None:
     """Connections end where a COMMIT leaves; the server gets some of them, and some not."""
     database = run.town.database_proxy
