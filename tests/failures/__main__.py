@@ -127,7 +127,8 @@ async def _in_process(scenario: Scenario, url: str, seed: int, *, full: bool) ->
     with tempfile.TemporaryDirectory(
         prefix="tollgate-matrix-", ignore_cleanup_errors=True
     ) as folder:
-        Path(folder).chmod(0o755)  # PostgreSQL runs as another user where root runs this
+        # PostgreSQL runs as another user where root runs this.
+        Path(folder).chmod(0o755)  # noqa: ASYNC240 - a moment
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "tests.failures", "--one", url),
             *("--row", str(scenario.id), "--seed", str(seed)),
