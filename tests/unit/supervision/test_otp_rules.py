@@ -160,6 +160,7 @@ class WatchedWorker(AsyncioActor):
         super().__init__()
         self.diary = diary
         self.failing = failing
+        self.has_started = False
 
     async def prepare(self) -> None:
         """Start, or fail to."""
@@ -167,6 +168,7 @@ class WatchedWorker(AsyncioActor):
             self.failing[self.name] -= 1
             self.diary.append(f"?{self.name}")
             raise Bug
+        self.has_started = True
         self.diary.append(f"+{self.name}")
 
     async def finish(self) -> None:
@@ -174,8 +176,8 @@ class WatchedWorker(AsyncioActor):
         self.diary.append(f"-{self.name}")
 
     async def abandon(self) -> None:
-        """A crash."""
-        if self.diary[-1] != f"?{self.name}":
+        """A crash; who never started has said so already."""
+        if self.has_started:
             self.diary.append(f"x{self.name}")
 
 
