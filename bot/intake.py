@@ -6,7 +6,6 @@ aiogram's own polling acknowledges before handlers run, so a crash would lose a 
 import json
 import traceback
 import uuid
-from collections import Counter
 from collections.abc import Awaitable, Callable, Hashable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -204,8 +203,9 @@ class InboxWorker(AsyncioActor):
         self.dispatch = dispatch
         self._lanes: set[int] = set()
         self._alone: set[int] = set()
-        #: Attempts that were no bug's, and that an outage kept from being taken back, by update.
-        self._excused: Counter[int] = Counter()
+        #: Attempts that count, of updates whose last one was no bug's: an outage may have kept it
+        #: from being taken back, or kept from us that it was counted.
+        self._attempts: dict[int, int] = {}
 
     async def prepare(self) -> None:
         """Look for work at once, then at every interval."""
@@ -267,23 +267,20 @@ class InboxWorker(AsyncioActor):
         self.wake_self()
 
     async def _work_on(self, row: InboxRow) -> bool:
-        row = replace(row, attempts=row.attempts - self._excused[row.seq])
+        row = replace(row, attempts=self._attempts.pop(row.seq, row.attempts))
         if row.attempts >= BUG_TRIES:  # begun again and again, and never to an end
             log.error("update_never_ends", update=row.source_id, attempts=row.attempts)
             await self._set_row_aside(row, _letter(row, None, row.attempts))
-            del self._excused[row.seq]
             return True
-        await self.inbox.begin(row)
-        reply, error = await self._dispatched(row)
+        error: Exception | None = None
         try:
-            over = await self._recorded(row, reply, error)
+            await self.inbox.begin(row)
+            reply, error = await self._dispatched(row)
+            return await self._recorded(row, reply, error)
         except self.weather:
             if error is None or isinstance(error, (TelegramAPIError, UnknownSource, *self.weather)):
-                self._excused[row.seq] += 1
+                self._attempts[row.seq] = row.attempts
             raise
-        if over:
-            del self._excused[row.seq]
-        return over
 
     async def _recorded(self, row: InboxRow, reply: str, error: Exception | None) -> bool:
         if error is not None:

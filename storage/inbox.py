@@ -33,14 +33,14 @@ WHERE done_at IS NULL AND quarantined_at IS NULL AND next_at <= now()
             AND earlier.done_at IS NULL AND earlier.quarantined_at IS NULL)
 ORDER BY lane IS NOT NULL, seq LIMIT $1
 """  # noqa: S608 - a constant of ours
-BEGIN = "UPDATE inbox SET attempts = attempts + 1 WHERE source = $1 AND source_id = $2"
+BEGIN = "UPDATE inbox SET attempts = $3 WHERE source = $1 AND source_id = $2"
 DONE = "UPDATE inbox SET done_at = now(), reply = $3 WHERE source = $1 AND source_id = $2"
 RELEASE = """
-UPDATE inbox SET next_at = now() + $3, attempts = attempts - $4
+UPDATE inbox SET next_at = now() + $3, attempts = $4
 WHERE source = $1 AND source_id = $2
 """
 REFUSED = """
-UPDATE inbox SET next_at = now() + $3, attempts = attempts - 1, refusals = refusals + 1
+UPDATE inbox SET next_at = now() + $3, attempts = $4, refusals = refusals + 1
 WHERE source = $1 AND source_id = $2
 """
 QUARANTINE = """
@@ -127,9 +127,13 @@ class PostgresInbox:
             return [inbox_row(record) for record in found]
 
     async def begin(self, row: InboxRow) -> None:
-        """Count an attempt, before it is made: one that kills the process counts too."""
+        """Count an attempt, before it is made: one that kills the process counts too.
+
+        The count is written as a number of the row in hand, here and below: a commit that nobody
+        heard of, and that is made again, does not count twice.
+        """
         async with self._database.transaction() as connection:
-            await connection.execute(BEGIN, row.source, row.source_id)
+            await connection.execute(BEGIN, row.source, row.source_id, row.attempts + 1)
 
     async def done(self, row: InboxRow, reply: str) -> None:
         """Never again."""
@@ -140,13 +144,19 @@ class PostgresInbox:
         """Try again after a while; weather takes its attempt back."""
         async with self._database.transaction() as connection:
             await connection.execute(
-                RELEASE, row.source, row.source_id, timedelta(seconds=after_s), 0 if counts else 1
+                RELEASE,
+                row.source,
+                row.source_id,
+                timedelta(seconds=after_s),
+                row.attempts + 1 if counts else row.attempts,
             )
 
     async def refused(self, row: InboxRow, *, after_s: float) -> None:
         """Try again after a while; Telegram did not take the answer, which poisons nothing."""
         async with self._database.transaction() as connection:
-            await connection.execute(REFUSED, row.source, row.source_id, timedelta(seconds=after_s))
+            await connection.execute(
+                REFUSED, row.source, row.source_id, timedelta(seconds=after_s), row.attempts
+            )
 
     async def quarantine(
         self, row: InboxRow, reason: str, letter: LetterDraft | None = None

@@ -674,22 +674,25 @@ async def test_an_outage_at_any_step_of_the_work_heals_by_itself(
         assert world.actor("inbox") is worker
 
 
-@pytest.mark.parametrize("step", ["done", "release", "refused"])
+@pytest.mark.parametrize("applied", [True, False], ids=["committed_unheard", "not_committed"])
+@pytest.mark.parametrize("step", ["begin", "done", "release", "refused"])
 async def test_outages_around_an_update_never_set_it_aside(
     database: Database,
     rows: Rows,
     cipher: LinkCipher,
     handlers: Handlers,
     step: str,
+    applied: bool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """An attempt that the database could not take back was still no bug's."""
     real, outages = getattr(PostgresInbox, step), [StorageUnavailable("away")] * BUG_TRIES
 
     async def away(self: PostgresInbox, *args: Any, **named: Any) -> Any:
+        answer = await real(self, *args, **named) if applied or not outages else None
         if outages:
             raise outages.pop()
-        return await real(self, *args, **named)
+        return answer
 
     monkeypatch.setattr(PostgresInbox, step, away)
     trouble = {"release": Unavailable("busy"), "refused": TelegramNetworkError(ASKED, "reset")}

@@ -4,6 +4,7 @@ Exit status 1 when a rule was broken, with the command that tells the story agai
 """
 
 import argparse
+import gc
 import multiprocessing
 import os
 import sys
@@ -82,6 +83,7 @@ def _settle_in() -> None:
     global _company  # noqa: PLW0603 - as long as the process
     _company = alone()
     _company.__enter__()
+    gc.freeze()  # what is there by now stays: no need to look it over again and again
 
 
 _company: Any = None

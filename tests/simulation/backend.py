@@ -140,7 +140,7 @@ class Storage:
         world = self.world
         match moment:
             case Moment.BEGIN | Moment.READ:
-                if world.chance.random() < 0.3:
+                if world.chance.random() < 0.15:
                     await asyncio.sleep(world.chance.random() * 0.004)  # noqa: TID251
                 if self.away:
                     world.count("database away")
@@ -158,7 +158,7 @@ class Storage:
                     names = sorted({name for name, _ in touched})
                     world.tell("database", f"committed {', '.join(names)}, and nobody hears it")
                     raise StorageUnavailable("connection reset")
-                if world.chance.random() < 0.2:
+                if world.chance.random() < 0.15:
                     await asyncio.sleep(world.chance.random() * 0.004)  # noqa: TID251
 
 

@@ -31,8 +31,10 @@ from tests.simulation.world import CALM, Line, Simulated
 #: Within so many seconds after the last fault all must be well: orphans have to be seen in two
 #: comparisons a minute apart, and a breaker may be open for 72 s before it asks again.
 HEAL_S = 300.0
+#: How many things happen in a story: mostly few, as twice the seeds find more than twice as long ones.
+ACTS = (3, 3, 4, 4, 5, 6, 8, 12)
 #: How long a moment of nothing but waiting is looked over at once, seconds.
-HURRY_S = 4.0
+HURRY_S = 8.0
 #: How long the owner waits before he looks at what does not heal by itself, seconds.
 THINKS_S = 10.0
 
@@ -79,7 +81,7 @@ class Play:
         self.town.arrive()
         await self._sleep(chance.random() * 3)
         turbulence = chance.choice((0.0, 0.15, 0.25, 0.4))
-        for _ in range(chance.randint(6, 20)):
+        for _ in range(chance.choice(ACTS)):
             if chance.random() < turbulence:
                 self.trouble.strike()
             else:

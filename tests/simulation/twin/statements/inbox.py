@@ -52,12 +52,12 @@ def _held_back(t: Tables, row: Row) -> bool:
     )
 
 
-@statement(inbox.BEGIN, "25914f20")
-def begin(t: Tables, source: str, source_id: str) -> Answer:
+@statement(inbox.BEGIN, "934d24b7")
+def begin(t: Tables, source: str, source_id: str, attempts: int) -> Answer:
     row = t.inbox.get((source, source_id))
     if row is None:
         return 0
-    t.inbox.update(row, attempts=row["attempts"] + 1)
+    t.inbox.update(row, attempts=attempts)
     return 1
 
 
@@ -70,24 +70,28 @@ def done(t: Tables, source: str, source_id: str, reply: str) -> Answer:
     return 1
 
 
-@statement(inbox.RELEASE, "87fb27c6")
-def release(t: Tables, source: str, source_id: str, after: timedelta, back: int) -> Answer:
+@statement(inbox.RELEASE, "64ecd137")
+def release(
+    t: Tables, source: str, source_id: str, after: timedelta, attempts: int
+) -> Answer:
     row = t.inbox.get((source, source_id))
     if row is None:
         return 0
-    t.inbox.update(row, next_at=t.now + after, attempts=row["attempts"] - back)
+    t.inbox.update(row, next_at=t.now + after, attempts=attempts)
     return 1
 
 
-@statement(inbox.REFUSED, "81b35d02")
-def refused(t: Tables, source: str, source_id: str, after: timedelta) -> Answer:
+@statement(inbox.REFUSED, "e62c8948")
+def refused(
+    t: Tables, source: str, source_id: str, after: timedelta, attempts: int
+) -> Answer:
     row = t.inbox.get((source, source_id))
     if row is None:
         return 0
     t.inbox.update(
         row,
         next_at=t.now + after,
-        attempts=row["attempts"] - 1,
+        attempts=attempts,
         refusals=row["refusals"] + 1,
     )
     return 1
