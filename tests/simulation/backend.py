@@ -208,6 +208,7 @@ class Company:
         self.tills = {name: Till(world, terms) for name, terms in TERMS.items()}
         self.sites = {node_id: Site(world, node_id) for node_id in NODES}
         self.lives: list[Life] = []
+        self.outside.idle = self._leaves
         self._numbers = 0
         self._healing = False
 
@@ -249,6 +250,13 @@ class Company:
             heard(happened)
 
         journal.event = event  # type: ignore[assignment, method-assign]
+
+    def _leaves(self, user_id: int) -> None:
+        """A user's actor has been idle for long enough."""
+        for name, actor in self.life.actors():
+            if name == str(user_id):
+                actor.leave()
+                self.world.count("user's actor leaves")
 
     def ended(self, life: Life) -> None:
         """A process came to its end by itself; a service manager starts it again."""

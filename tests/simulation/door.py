@@ -4,6 +4,7 @@ What the routers of `bot/routers` do with an update stands here again in short: 
 message, show one reply.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -92,6 +93,10 @@ class Asking:
     async def ask(self, user_id: int, message: Any) -> Any:
         """See `Users`."""
         outside = self._outside
+        if outside.world.happens(0.05):
+            outside.idle(user_id)
+            for _ in range(outside.world.chance.randint(0, 4)):
+                await asyncio.sleep(0)  # noqa: TID251 - the actor's moment to leave
         began = outside.world.loop.time()
         try:
             outcome = await self._users.ask(user_id, message)
@@ -114,6 +119,8 @@ class Outside:
         self.claims: list[UUID] = []
         #: Called with each invoice that somebody sees.
         self.shown: Callable[[Invoice], None] = lambda _: None
+        #: Called with whose actor has been idle for long enough, as something is about to come.
+        self.idle: Callable[[int], None] = lambda _: None
         #: Called with each question to a user's actor and its answer.
         self.answered: Callable[[Any, Any], None] = lambda *_: None
         #: Called with the moment and the text of each that got none, and why.

@@ -21,6 +21,8 @@ class Trouble:
         self.world: Simulated = company.world
         self.over = False
         self._kills = 0
+        for site in company.sites.values():
+            site.late = self._meanwhile
         #: When something last happened that may cost somebody an answer, seconds.
         self.last_s = 0.0
 
@@ -36,7 +38,7 @@ class Trouble:
             self.foreign_crowd: 1,
             self.kill_actor: 5,
             self.kill_process: 4,
-            self.second_process: 1,
+            self.second_process: 4,
             self.storage_away: 3,
             self.storage_unsure: 5,
             self.telegram_away: 2,
@@ -44,10 +46,6 @@ class Trouble:
             self.clock_jump: 2,
         }
         self.last_s = self.world.loop.time()
-        late = [site for site in self.company.sites.values() if site.pending]
-        if late and self.world.happens(0.3):  # what is on its way is to meet another node
-            self.node_wiped(self.world.chance.choice(late))
-            return
         self.world.chance.choices(list(faults), list(faults.values()))[0]()
 
     def weather(self) -> None:
@@ -84,6 +82,12 @@ class Trouble:
         site.node.wipe()
         self._note("node wiped", site.node_id)
 
+    def _meanwhile(self, site: Site, late_s: float) -> None:
+        """A call is on its way for so long that it may meet another node."""
+        if self.world.happens(0.15):
+            before_s = late_s * self.world.chance.random() ** 2
+            self._for(late_s - before_s, lambda: self.node_wiped(site))
+
     def node_old_image(self) -> None:
         """A node goes back to how it was some time ago, epoch and all."""
         site = self._site()
@@ -96,6 +100,7 @@ class Trouble:
                 return
             node.epoch, node.wishes, node.running, node._writer = was[0], was[1], was[2], was[3]
             site.tainted |= node.running
+            site.restored += 1
             self._note("node old image", site.node_id)
 
         self._for(self._a_while() * 2, restore)

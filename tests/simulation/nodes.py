@@ -43,7 +43,7 @@ from xray_api.contract import (
 
 T = TypeVar("T")
 
-#: How late a call may be that was held on its way, seconds.
+#: How late a call may be that was held on its way, seconds; half of them less than a minute.
 HELD_S = 3_600.0
 #: How long after the first a doubled call may arrive, seconds.
 DOUBLED_S = 600.0
@@ -89,6 +89,8 @@ class Site:
         self.sent: Counter[tuple[UUID, int]] = Counter()
         #: Users that got there behind everybody's back, or by an old image: they go within a while.
         self.tainted: set[UUID] = set()
+        #: How often it went back to an old image.
+        self.restored = 0
         #: Whether there ever was one of them.
         self.was_tainted = False
         #: Whether the owner said that who is there without a right may go.
@@ -97,7 +99,8 @@ class Site:
         self.let_in: Callable[[Site, Iterable[UUID]], None] = lambda _, __: None
         #: Called before each call that changes something, with its wishes.
         self.asked: Callable[[Site, Sequence[tuple[UUID, int, bool]]], None] = lambda _, __: None
-        self.pending = 0
+        #: Called with each change that arrives late, or once more, and after how many seconds.
+        self.late: Callable[[Site, float], None] = lambda _, __: None
 
     async def call(
         self,
@@ -146,14 +149,16 @@ class Site:
         latency = self._latency()
         held = bool(wishes) and world.happens(air.held)
         if held:
-            latency += world.chance.random() ** 3 * HELD_S
+            latency += HELD_S ** world.chance.random()
             world.count("call held")
             world.tell(self.node_id, f"{about}: held, arrives {latency:.0f} s late")
+            self.late(self, latency)
         self._arrives(latency, about, work, answer, bool(wishes))
         if wishes and world.happens(air.doubled):
             after = latency + world.chance.random() ** 2 * DOUBLED_S
             world.count("call doubled")
             world.tell(self.node_id, f"{about}: doubled, arrives again in {after:.1f} s")
+            self.late(self, after)
             self._arrives(after, f"{about} again", work, None, changes=True)
 
     def _arrives(
@@ -164,13 +169,13 @@ class Site:
         answer: "asyncio.Future[T] | None",
         changes: bool,
     ) -> None:
-        world = self.world
-        self.pending += changes
+        world, restored = self.world, self.restored
 
         def arrive() -> None:
-            self.pending -= changes
             try:
-                result = self._outcome(about, work, changes=changes)
+                result = self._outcome(
+                    about, work, changes=changes, restored=self.restored > restored
+                )
             except NodeCallError as error:
                 if changes:
                     world.tell(self.node_id, f"{about}: {type(error).__name__} {error}")
@@ -193,7 +198,12 @@ class Site:
         world.later(after_s, arrive)
 
     def _outcome(
-        self, about: str, work: Callable[[SimNode], Coroutine[Any, Any, T]], *, changes: bool
+        self,
+        about: str,
+        work: Callable[[SimNode], Coroutine[Any, Any, T]],
+        *,
+        changes: bool,
+        restored: bool,
     ) -> T:
         world = self.world
         match self.mood:
@@ -213,7 +223,10 @@ class Site:
         before = set(self.node.running) if changes else set()
         result = self.node.served(work)
         if changes:
-            self.let_in(self, self.node.running - before)
+            newly = self.node.running - before
+            if restored:  # an old image knows no removal since, nor does its fence
+                self.tainted |= newly
+            self.let_in(self, newly)
             if world.happens(world.air.garbled):
                 world.count("reply garbled")
                 world.tell(self.node_id, f"{about}: done, and its reply is no JSON")

@@ -31,7 +31,7 @@ from tests.simulation.world import CALM, Line, Simulated
 #: Within so many seconds after the last fault all must be well: orphans have to be seen in two
 #: comparisons a minute apart, and a breaker may be open for 72 s before it asks again.
 HEAL_S = 300.0
-#: How many things happen in a story: mostly few, as twice the seeds find more than twice as long ones.
+#: How many things happen in a story: mostly few, as more seeds find more than longer stories do.
 ACTS = (3, 3, 4, 4, 5, 6, 8, 12)
 #: How long a moment of nothing but waiting is looked over at once, seconds.
 HURRY_S = 8.0

@@ -71,9 +71,7 @@ def done(t: Tables, source: str, source_id: str, reply: str) -> Answer:
 
 
 @statement(inbox.RELEASE, "64ecd137")
-def release(
-    t: Tables, source: str, source_id: str, after: timedelta, attempts: int
-) -> Answer:
+def release(t: Tables, source: str, source_id: str, after: timedelta, attempts: int) -> Answer:
     row = t.inbox.get((source, source_id))
     if row is None:
         return 0
@@ -82,9 +80,7 @@ def release(
 
 
 @statement(inbox.REFUSED, "e62c8948")
-def refused(
-    t: Tables, source: str, source_id: str, after: timedelta, attempts: int
-) -> Answer:
+def refused(t: Tables, source: str, source_id: str, after: timedelta, attempts: int) -> Answer:
     row = t.inbox.get((source, source_id))
     if row is None:
         return 0
