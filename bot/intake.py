@@ -36,7 +36,9 @@ log = structlog.get_logger(__name__)
 #: Telegram holds a request for updates so long, seconds.
 POLL_S = 25
 #: Waits between polls that fail, seconds: doubling from the first to the second.
-PAUSE_S = (0.5, 30.0)
+PAUSE_S = (0.25, 30.0)
+#: Our own database is asked more often, seconds.
+WEATHER_PAUSE_S = 1.0
 #: Telegram's own default of calls at once; the inbox puts them in order.
 MAX_CONNECTIONS = 40
 #: How often it is looked whether updates still come here, seconds.
@@ -57,7 +59,7 @@ LONGEST_WAIT_S = 60.0
 NOTHING_TO_DO = "nothing to do"
 #: Whom a letter names whose update no actor failed over.
 ITSELF = "inbox"
-WEATHER_WAIT_S = 1.0
+WEATHER_WAIT_S = 0.3
 #: How often updates that were done long ago are forgotten.
 PRUNE_INTERVAL_S = 3600.0
 
@@ -97,6 +99,7 @@ class TelegramIntake(AsyncioActor):
                 log.warning("intake_waits", reason=type(outage).__name__)
             except self.weather as outage:
                 log.warning("intake_waits", reason=str(outage))
+                pause = min(pause, WEATHER_PAUSE_S)
             await self.clock.sleep(pause)
             pause = min(PAUSE_S[1], pause * 2)
 
@@ -259,6 +262,7 @@ class InboxWorker(AsyncioActor):
                     break
         except self.weather as outage:
             log.warning("inbox_waits", reason=str(outage))
+            self.wake_self_soon()
             return
         finally:
             self._alone.discard(rows[0].seq)
@@ -318,6 +322,8 @@ class InboxWorker(AsyncioActor):
     async def _postpone(self, row: InboxRow, after_s: float, reason: str) -> bool:
         log.warning("update_postponed", update=row.source_id, reason=reason, after_s=after_s)
         await self.inbox.release(row, after_s=after_s, counts=False)
+        if after_s <= WEATHER_WAIT_S:
+            self.clock.call_later(after_s, self.wake_self)
         return False
 
     async def _refused(self, row: InboxRow, refusal: TelegramAPIError) -> bool:

@@ -110,6 +110,7 @@ class NotifierActor(AsyncioActor):
                     break
         except StorageUnavailable as outage:
             log.warning("notifier_waits", reason=str(outage))
+            self.wake_self_soon()
             return
         finally:
             self._listeners.discard(listener)
@@ -125,6 +126,7 @@ class NotifierActor(AsyncioActor):
         outcome: CarryOutcome | None = None
         try:
             if not await self.phases.begin(row, BUSY_S):
+                self.pace.give_back(row.listener)
                 return True
             try:
                 outcome = await self._carry(row)
@@ -133,10 +135,13 @@ class NotifierActor(AsyncioActor):
             except Exception as bug:  # noqa: BLE001 - may hide in a text; none may silence others
                 return await self._stumbled(row, bug)
             if outcome is None:
+                self.pace.give_back(row.listener)
                 await self.phases.drop(row)
                 return True
             return await self._record(row, outcome)
         except StorageUnavailable:
+            if outcome is None:
+                self.pace.give_back(row.listener)
             self._cut_off.append((row, outcome))
             raise
 

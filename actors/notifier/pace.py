@@ -58,6 +58,11 @@ class Pace:
         self._chats[chat_id] = max(self._chats.get(chat_id, at), at) + self.limits.chat_interval_s
         return at - now
 
+    def give_back(self, chat_id: int) -> None:
+        """Nothing went to this chat after all: its own place is free again."""
+        if chat_id in self._chats:
+            self._chats[chat_id] -= self.limits.chat_interval_s
+
     def flooded(self, chat_id: int, after_s: float, now: float) -> None:
         """Telegram wants to hear nothing for a while.
 

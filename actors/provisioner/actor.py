@@ -364,7 +364,8 @@ class ProvisionerActor(AsyncioActor):
         except StorageUnavailable as outage:
             log.warning("provisioner_waits", reason=str(outage))
             self._flowing = False  # else its wish would wait for as long as a call may take
-            return  # to the next scan: an outage is not asked in a loop
+            self.wake_self_soon()
+            return
         finally:
             self._called.discard(row.uuid)
             self._calls -= 1
@@ -442,6 +443,7 @@ class ProvisionerActor(AsyncioActor):
         except StorageUnavailable as outage:
             log.warning("provisioner_waits", reason=str(outage))
             self._flowing = False
+            self.wake_self_soon()
             return
         finally:
             self._called.difference_update(row.uuid for row in rows)

@@ -29,6 +29,8 @@ log = structlog.get_logger(__name__)
 STRIKES = 3
 #: Work that was cancelled and goes on is cancelled again after so long, seconds.
 CANCEL_AGAIN_S = 5.0
+#: After so long what an outage cut off is tried again, seconds: it costs one question then.
+SOON_S = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,6 +179,10 @@ class AsyncioActor(pykka.Actor):
             self._post.mailbox.put(Envelope(Tick(), None, None, self.clock.now()))
         except Unavailable:
             return
+
+    def wake_self_soon(self) -> None:
+        """Handle a `Tick` in a moment: an outage is often one lost connection, and over by then."""
+        self.clock.call_later(SOON_S, self.wake_self)
 
     def spawn(
         self, work: Coroutine[Any, Any, None], name: str, *, drains: bool = False

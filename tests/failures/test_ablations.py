@@ -7,15 +7,23 @@ from typing import Any
 
 import pytest
 
-from storage import credentials, phase
+from storage import credentials, inbox, phase
 from storage.links import LinkCipher
 from storage.phases import UserPhases
 from storage.rows import PaymentDraft
 from tests.failures.run import Row, play
 from tests.failures.scenario import scenarios
+from tests.faults.own_process import Program
 from tests.faults.scene import first_seed
 
 pytestmark = pytest.mark.prove
+
+#: What each process of the back-end does first.
+NO_OWNER = """
+from storage import database
+database.PROVE_OWNER = database.PROVE_OWNER.replace("epoch = $2", "epoch >= $2")
+database.SEEN = database.SEEN.replace("epoch = $2", "epoch >= $2")
+"""
 
 
 class Matrix:
@@ -49,10 +57,24 @@ async def test_14_without_comparing_generations_when_an_answer_is_recorded(
     assert row.cells.sh == "No", row.why
 
 
-async def test_13_without_one_row_for_each_charge(
+async def test_12_without_one_row_for_each_push(
     matrix: Matrix, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A charge that is told again is another one."""
+    """Each copy of a push is another one."""
+    whole = inbox.ACCEPT
+    each = whole.replace("VALUES ($1, $2,", "VALUES ($1, $2 || '#' || gen_random_uuid(),")
+    assert each != whole
+    monkeypatch.setattr(inbox, "ACCEPT", each)
+
+    with pytest.raises(AssertionError, match="one of them was to be kept"):
+        await matrix.row(12)
+
+
+@pytest.mark.parametrize("number", [13, 23])
+async def test_without_one_row_for_each_charge(
+    number: int, matrix: Matrix, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A charge that is told again, or whose COMMIT nobody heard of, is another one."""
     receive, told = UserPhases.receive_payment, Counter[str]()
 
     async def anew(self: UserPhases, draft: PaymentDraft) -> Any:
@@ -64,10 +86,27 @@ async def test_13_without_one_row_for_each_charge(
 
     monkeypatch.setattr(UserPhases, "receive_payment", anew)
 
-    row = await matrix.row(13)
+    row = await matrix.row(number)
 
     assert not row.ok
     assert "which nobody paid" in row.why
+
+
+async def test_41_without_the_epoch_of_the_owner_nobody_is_shut_out(
+    matrix: Matrix, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever owned the database once owns it for ever."""
+    bug, start = tmp_path / "bug.py", Program.start
+    bug.write_text(NO_OWNER)
+
+    async def start_with_it(self: Program) -> None:
+        self.bug = bug
+        await start(self)
+
+    monkeypatch.setattr(Program, "start", start_with_it)
+
+    with pytest.raises(TimeoutError):
+        await matrix.row(41)
 
 
 async def test_5_without_repeats_somebody_hears_of_a_deadlock(

@@ -21,21 +21,21 @@ QUICK, DEEP = 12, 300
 FOUND_BY = {
     "ack_before_commit": 0,
     "call_in_transaction": 0,
-    "credit_adds_again": 10,
+    "credit_adds_again": 4,
     "credit_before_commit": 0,
-    "lost_wakeup": 4,
+    "lost_wakeup": 43,
     "no_compare_and_set": 57,
     "no_epoch": 310,
-    "no_fence": 125,
+    "no_fence": 49,
     "no_reconciler": 7,
     "no_unique_keys": 10,
-    "owner_not_proven": 153,
+    "owner_not_proven": 73,
     "removal_not_sent": 0,
     "replaced_key_stays": 4,
     "stale_copy": 0,
     "two_layers": 5,
     "unguarded_removal": 3,
-    "wish_not_committed": 5,
+    "wish_not_committed": 4,
 }
 #: Within so many seeds each has to be found, when they mean other stories by now.
 MOST = 2_000

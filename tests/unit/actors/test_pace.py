@@ -45,6 +45,17 @@ def test_all_chats_together_have_twenty_five_a_second() -> None:
     assert turns[-1] <= 40.0
 
 
+def test_a_place_that_was_not_used_is_free_again() -> None:
+    pace = Pace()
+    for _ in range(5):
+        pace.take(ME, 1_000.0)
+        pace.give_back(ME)
+
+    assert pace.chat_wait_s(ME, 1_000.0) == 0.0
+    pace.give_back(YOU)  # which never took one
+    assert pace.chat_wait_s(YOU, 1_000.0) == 0.0
+
+
 def test_one_chat_that_waits_is_no_trouble_for_another() -> None:
     pace = Pace()
     for _ in range(5):

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from actors.notifier.actor import BUG_TRIES, NotifierActor
 from actors.notifier.ports import Carried, CarryLater, CarryOutcome, Notice
+from storage.errors import StorageUnavailable
 from storage.phases import NoticePhases
 from storage.rows import OutboxRow, PersonalNews
 from tests.clock import ManualClock, turn
@@ -39,6 +40,8 @@ class Outbox:
         self.rows = {one.id: one for one in rows}
         self.next_at = dict.fromkeys(self.rows, 0.0)
         self.dropped: list[UUID] = []
+        #: So many times it is away when a message is begun.
+        self.away = 0
 
     async def resume(self) -> None:
         """Nothing was left."""
@@ -56,6 +59,9 @@ class Outbox:
 
     async def begin(self, one: OutboxRow, busy_for_s: float) -> bool:
         """Count it."""
+        if self.away:
+            self.away -= 1
+            raise StorageUnavailable("a connection was lost")
         if one.id not in self.rows:
             return False
         self.rows[one.id] = replace(self.rows[one.id], attempts=self.rows[one.id].attempts + 1)
@@ -185,6 +191,16 @@ async def test_alerts_of_one_owner_wait_each_for_its_turn_and_hold_up_nobody() -
     assert sum(1 for _, chat in telegram.came if chat != OWNER) == 50
     assert len(telegram.moments(OWNER)) >= 8
     assert most_within(telegram.moments(OWNER), 3.0) <= 6
+
+
+async def test_lost_connections_take_no_place_from_the_chat() -> None:
+    """Nothing went to it: it is told in moments, and not a second later."""
+    async with telling([row(1, 7)]) as (stage, outbox, telegram):
+        outbox.away = 5
+        took = await run(stage, outbox, 60)
+
+    assert len(telegram.moments(7)) == 1
+    assert took < 1.0
 
 
 async def test_owners_hear_first() -> None:
