@@ -38,7 +38,7 @@ POLL_S = 25
 #: Waits between polls that fail, seconds: doubling from the first to the second.
 PAUSE_S = (0.25, 30.0)
 #: Our own database is asked more often, seconds.
-WEATHER_PAUSE_S = 1.0
+WEATHER_PAUSE_S = 0.5
 #: Telegram's own default of calls at once; the inbox puts them in order.
 MAX_CONNECTIONS = 40
 #: How often it is looked whether updates still come here, seconds.
