@@ -28,8 +28,8 @@ apply.decide_wish = lambda seen, asked: changes.Apply()
 store.Change.replaces = lambda change, standing: True
 """
 NO_EPOCH = """
-from xray_api.node.service import NodeService
-NodeService._check_epoch = lambda self, epoch: None
+from xray_api.node.service import Service
+Service._check_epoch = lambda self, epoch: None
 """
 NO_MENDING = """
 from xray_api.node.keeper import Keeper

@@ -68,6 +68,7 @@ async def test_four_flows_pass_every_point_and_no_step_without_one(
 
 
 @pytest.mark.prove
+@pytest.mark.usefixtures("forkserver")
 async def test_a_back_end_that_ends_at_any_point_loses_nothing(
     tmp_path: Path,
     database_url: str,

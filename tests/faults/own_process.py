@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from multiprocessing import forkserver
 from pathlib import Path
 
 from bot.sandbox import Button, Message, Paid, Person
@@ -35,6 +36,12 @@ AGE = (
 )
 
 
+def preload() -> None:
+    """Start the server that programs are forked from; it ends with this process."""
+    forkserver.set_forkserver_preload(["supervisors.cli", "supervisors.run", __name__])
+    forkserver.ensure_running()
+
+
 class Program:
     """`tollgate run` as a process of its own, its log in a file.
 
@@ -48,7 +55,7 @@ class Program:
         self.bug: Path | None = None
         self._config_file = config_file
         self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(["supervisors.cli", "supervisors.run", __name__])
+        preload()
         self._process: multiprocessing.context.ForkServerProcess | None = None
         self._ready_before = 0
 
