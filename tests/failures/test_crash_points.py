@@ -67,7 +67,7 @@ async def test_four_flows_pass_every_point_and_no_step_without_one(
     } == set()
 
 
-@pytest.mark.prove
+@pytest.mark.deep
 @pytest.mark.usefixtures("forkserver")
 async def test_a_back_end_that_ends_at_any_point_loses_nothing(
     tmp_path: Path,
