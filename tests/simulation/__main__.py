@@ -71,7 +71,7 @@ def _arguments() -> argparse.Namespace:
 def _all(asked: argparse.Namespace) -> Iterator[Ran]:
     work = [(seed, asked.plant) for seed in range(asked.begin, asked.begin + asked.seeds)]
     if asked.jobs == 1:
-        with alone():
+        with alone(for_good=True):
             yield from map(_one, work)
         return
     with multiprocessing.get_context("fork").Pool(asked.jobs, _settle_in) as pool:
@@ -81,7 +81,7 @@ def _all(asked: argparse.Namespace) -> Iterator[Ran]:
 def _settle_in() -> None:
     """A process of its own is alone all its life."""
     global _company  # noqa: PLW0603 - as long as the process
-    _company = alone()
+    _company = alone(for_good=True)
     _company.__enter__()
     gc.freeze()  # what is there by now stays: no need to look it over again and again
 

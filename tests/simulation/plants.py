@@ -82,13 +82,15 @@ def no_epoch(_: Company, bed: ExitStack) -> None:
 
 @plant
 def call_in_transaction(_: Company, bed: ExitStack) -> None:
-    """A node is called while a transaction waits for its answer, and nobody refuses it."""
+    """A node is called while a transaction waits for its answer."""
 
-    async def attempt(self: ProvisionerActor, *given: Any) -> None:
+    async def call(self: ProvisionerActor, row: Any, seq: int) -> Any:
+        epoch = self._epoch or await self._meet()
+        await self._writer(seq)
         async with self.phases._database.transaction():
-            await real(self, *given)
+            return await self.node.put(row.uuid, row.gen, epoch)
 
-    real = _put(bed, ProvisionerActor, "_attempt", attempt)
+    _put(bed, ProvisionerActor, "_call", call)
 
 
 @plant

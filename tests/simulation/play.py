@@ -197,8 +197,11 @@ def _into_story(_: Any, level: str, entry: Any) -> Any:
     raise structlog.DropEvent
 
 
-def silent(*, logging_too: bool = False) -> None:
-    """No log: a story is told by the world. Or all of it, within the story."""
+def silent(*, logging_too: bool = False, for_good: bool = False) -> None:
+    """No log: a story is told by the world. Or all of it, within the story.
+
+    What is decided `for_good` is faster, and stays in every logger that is used meanwhile.
+    """
     level = logging.DEBUG if logging_too else logging.CRITICAL
     structlog.configure(
         processors=[structlog.contextvars.merge_contextvars, _into_story]
@@ -206,7 +209,7 @@ def silent(*, logging_too: bool = False) -> None:
         else [_drop],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.ReturnLoggerFactory(),
-        cache_logger_on_first_use=True,
+        cache_logger_on_first_use=for_good,
     )
 
 
@@ -246,11 +249,11 @@ def play(seed: int, plant: str | None = None) -> Outcome:
 
 
 @contextmanager
-def alone(*, logging_too: bool = False) -> Iterator[None]:
+def alone(*, logging_too: bool = False, for_good: bool = False) -> Iterator[None]:
     """For runs of many seeds: nothing is logged, and tasks that never end say no last words."""
     hook = sys.unraisablehook
     sys.unraisablehook = lambda _: None
-    silent(logging_too=logging_too)
+    silent(logging_too=logging_too, for_good=for_good)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # "was never awaited"
         try:
