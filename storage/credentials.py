@@ -91,6 +91,11 @@ RESUME = """
 UPDATE credentials SET next_at = now(), quarantined_at = NULL
 WHERE node_id = $1 AND applied_gen < gen AND (quarantined_at IS NOT NULL OR next_at > now())
 """
+#: What an outage of ours cut off, and nothing else: what the node failed keeps its wait.
+TAKE_UP = """
+UPDATE credentials SET next_at = now()
+WHERE uuid = ANY($1) AND applied_gen < gen AND quarantined_at IS NULL AND next_at > now()
+"""
 #: After a node is back nobody waits for the timer of when it was away, and the next attempt is as
 #: good as a first one: it costs nothing of the budget for repeats, which would be spent at once.
 HASTEN = """
@@ -322,6 +327,11 @@ async def resume(connection: Connection, node_id: str) -> None:
 async def hasten(connection: Connection, node_id: str, besides: list[UUID]) -> None:
     """What waits for a node's next try is due now, `besides` those in hand."""
     await connection.execute(HASTEN, node_id, besides)
+
+
+async def take_up(connection: Connection, uuids: list[UUID]) -> None:
+    """Wishes in whose middle an outage came are due now."""
+    await connection.execute(TAKE_UP, uuids)
 
 
 async def delay(connection: Connection, node_id: str, limit: int) -> list[UUID]:

@@ -99,6 +99,11 @@ class NodePhases:
         async with self._database.transaction() as connection:
             await credentials.hasten(connection, node_id, besides)
 
+    async def take_up(self, uuids: list[UUID]) -> None:
+        """What an outage of ours cut off is due now, and not when its call would have ended."""
+        async with self._database.transaction() as connection:
+            await credentials.take_up(connection, uuids)
+
     async def tell_of_delays(self, node_id: str, limit: int) -> bool:
         """Whoever waits for a node that is away is told, once; whether there was anybody."""
         async with self._database.transaction() as connection:

@@ -7,6 +7,7 @@ kept here, before it is asked: what is over it waits in the database, and holds 
 import random
 from collections.abc import Mapping
 from typing import Any
+from uuid import UUID
 
 import structlog
 
@@ -52,7 +53,7 @@ class NotifierActor(AsyncioActor):
         self.pace = Pace(limits)
         self._listeners: set[int] = set()
         #: In hand when PostgreSQL went away, and what had become of them; None: not told.
-        self._cut_off: list[tuple[OutboxRow, CarryOutcome | None]] = []
+        self._cut_off: dict[UUID, tuple[OutboxRow, CarryOutcome | None]] = {}
 
     async def prepare(self) -> None:
         """Look for work at once, then at every interval."""
@@ -135,34 +136,39 @@ class NotifierActor(AsyncioActor):
             except Exception as bug:  # noqa: BLE001 - may hide in a text; none may silence others
                 return await self._stumbled(row, bug)
             if outcome is None:
-                self.pace.give_back(row.listener)
                 await self.phases.drop(row)
+                self.pace.give_back(row.listener)
                 return True
             return await self._record(row, outcome)
         except StorageUnavailable:
             if outcome is None:
                 self.pace.give_back(row.listener)
-            self._cut_off.append((row, outcome))
+            self._cut_off[row.id] = row, outcome
             raise
 
     async def _take_up(self) -> None:
-        """Go on with what an outage cut off, else it and all behind it would wait for `BUSY_S`."""
-        try:
-            while self._cut_off:
-                row, outcome = cut_off = self._cut_off[0]
-                if outcome is None:
-                    await self.phases.postpone(row, 0)
-                else:  # nobody is told twice
-                    await self._record(row, outcome)
-                self._cut_off.remove(cut_off)
-        except StorageUnavailable as outage:
-            log.warning("notifier_waits", reason=str(outage))
+        """Go on with what an outage cut off, else it and all behind it would wait for `BUSY_S`.
+
+        Raises:
+            StorageUnavailable: it is not over; nothing new is begun before it is.
+        """
+        for row, outcome in list(self._cut_off.values()):
+            if outcome is None:
+                await self.phases.postpone(row, 0)
+            else:  # nobody is told twice
+                await self._record(row, outcome)
+            self._cut_off.pop(row.id, None)
 
     async def _carry(self, row: OutboxRow) -> CarryOutcome | None:
         """What became of the message; None when there is nothing left to tell."""
         news = await self.phases.news(row)
         notice = decide_notice(news) if news is not None else None
-        return None if notice is None else await self.courier.carry(notice)
+        if notice is None:
+            return None
+        outcome = await self.courier.carry(notice)
+        if isinstance(outcome, CarryLater) and outcome.after_s is not None:
+            self.pace.flooded(row.listener, outcome.after_s, self.clock.now())
+        return outcome
 
     async def _stumbled(self, row: OutboxRow, bug: Exception) -> bool:
         attempt = row.bugs + 1
@@ -179,8 +185,6 @@ class NotifierActor(AsyncioActor):
                 await self.phases.sent(row, message_id)
                 return True
             case CarryLater(after_s=asked_s, reason=reason):
-                if asked_s is not None:
-                    self.pace.flooded(row.listener, asked_s, self.clock.now())
                 wait = decide_wait(row.attempts, asked_s, self.source.random())
                 log.warning("notice_postponed", user_id=row.listener, reason=reason, after_s=wait)
                 await self.phases.postpone(row, wait)

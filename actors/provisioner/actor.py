@@ -119,6 +119,8 @@ class ProvisionerActor(AsyncioActor):
         self._batches = 0
         self._one_by_one_until = 0.0
         self._flowing = False
+        #: In hand when PostgreSQL went away.
+        self._cut_off: set[UUID] = set()
         self._asking_for_key = False
         self._looked = False
         self._first_seq: int | None = None
@@ -158,6 +160,9 @@ class ProvisionerActor(AsyncioActor):
         if not self._flowing:
             await self.phases.hasten(self.node_id, list(self._called))
             self._flowing = True
+        if cut_off := self._cut_off - self._called:
+            await self.phases.take_up(sorted(cut_off))
+            self._cut_off -= cut_off
         await self._take()
 
     async def _take(self) -> None:
@@ -363,7 +368,7 @@ class ProvisionerActor(AsyncioActor):
                 await self._attempt(row, *begun)
         except StorageUnavailable as outage:
             log.warning("provisioner_waits", reason=str(outage))
-            self._flowing = False  # else its wish would wait for as long as a call may take
+            self._cut_off.add(row.uuid)
             self.wake_self_soon()
             return
         finally:
@@ -442,7 +447,7 @@ class ProvisionerActor(AsyncioActor):
                 await self._attempt_many(sent, begun, seq)
         except StorageUnavailable as outage:
             log.warning("provisioner_waits", reason=str(outage))
-            self._flowing = False
+            self._cut_off.update(row.uuid for row in rows)
             self.wake_self_soon()
             return
         finally:

@@ -31,6 +31,8 @@ STRIKES = 3
 CANCEL_AGAIN_S = 5.0
 #: After so long what an outage cut off is tried again, seconds: it costs one question then.
 SOON_S = 0.1
+#: While that fails again and again it waits twice as long each time, up to this, seconds.
+LONGEST_SOON_S = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +129,8 @@ class AsyncioActor(pykka.Actor):
         #: Whether this is an orderly stop: what waits is finished, nothing new is begun.
         self.draining = False
         self._idle = False
+        #: When the last early `Tick` comes, and how long it waits, seconds.
+        self._soon_at, self._soon_s = float("-inf"), SOON_S
         self._leaving = False
         self._post = Post(
             name=f"{type(self).__name__}-{self.actor_urn[-12:]}",
@@ -181,8 +185,17 @@ class AsyncioActor(pykka.Actor):
             return
 
     def wake_self_soon(self) -> None:
-        """Handle a `Tick` in a moment: an outage is often one lost connection, and over by then."""
-        self.clock.call_later(SOON_S, self.wake_self)
+        """Handle a `Tick` in a moment: an outage is often one lost connection, and over by then.
+
+        However many ask for it, one comes, and later each time while they go on asking.
+        """
+        now = self.clock.now()
+        if now < self._soon_at:
+            return
+        quiet = now > self._soon_at + 2 * LONGEST_SOON_S
+        self._soon_s = SOON_S if quiet else min(LONGEST_SOON_S, 2 * self._soon_s)
+        self._soon_at = now + self._soon_s
+        self.clock.call_later(self._soon_s, self.wake_self)
 
     def spawn(
         self, work: Coroutine[Any, Any, None], name: str, *, drains: bool = False

@@ -26,6 +26,7 @@ BESIDES = (
     "NodePhases.hasten",
     "NodePhases.learn_epoch",
     "NodePhases.resume",
+    "NodePhases.take_up",
     "NodePhases.tell_of_delays",
     "NoticePhases.postpone",
     "NoticePhases.resume",

@@ -535,6 +535,10 @@ async def late_answer(story: Story) -> None:
 async def outage(story: Story) -> None:
     node_id = story.node()
     await story.pair.both("delays", lambda side: side.nodes.tell_of_delays(node_id, 50))
+    row = await story.wish()
+    if row is not None:
+        await story.pair.both("begin", lambda side: side.nodes.begin(row, 30))
+        await story.pair.both("take up", lambda side: side.nodes.take_up([row.uuid]))
     await story.pair.both("hasten", lambda side: side.nodes.hasten(node_id, []))
     if story.source.random() < 0.3:
         await story.pair.both("forget waits", lambda side: side.lapses.forget_waits())

@@ -194,13 +194,13 @@ async def test_alerts_of_one_owner_wait_each_for_its_turn_and_hold_up_nobody() -
 
 
 async def test_lost_connections_take_no_place_from_the_chat() -> None:
-    """Nothing went to it: it is told in moments, and not a second later."""
+    """Nothing went to it: it is told as soon as the pauses between tries let it be."""
     async with telling([row(1, 7)]) as (stage, outbox, telegram):
         outbox.away = 5
         took = await run(stage, outbox, 60)
 
     assert len(telegram.moments(7)) == 1
-    assert took < 1.0
+    assert took < 2.0
 
 
 async def test_owners_hear_first() -> None:

@@ -168,6 +168,21 @@ def resume(t: Tables, node_id: str) -> Answer:
     return len(waiting)
 
 
+@statement(credentials.TAKE_UP, "eee74e0c")
+def take_up(t: Tables, uuids: list[UUID]) -> Answer:
+    waiting = [
+        row
+        for row in (t.credentials.get(uuid) for uuid in uuids)
+        if row is not None
+        and row["applied_gen"] < row["gen"]
+        and row["quarantined_at"] is None
+        and row["next_at"] > t.now
+    ]
+    for row in waiting:
+        t.credentials.update(row, next_at=t.now)
+    return len(waiting)
+
+
 @statement(credentials.HASTEN, "fd7f96dc")
 def hasten(t: Tables, node_id: str, besides: list[UUID]) -> Answer:
     hands = set(besides)
