@@ -60,6 +60,8 @@ class ExpiryActor(AsyncioActor):
         self.limits = limits
         self.host = host
         self.held = ""
+        #: Whether moments that a clock ahead put off stand still in rows.
+        self._waits_are_wrong = False
         self._trusted: ClockReading | None = None
         self._looked_at: float | None = None
         self.phases = phases
@@ -157,9 +159,15 @@ class ExpiryActor(AsyncioActor):
 
     async def _go_on(self) -> None:
         if self.held:
-            await self.phases.forget_waits()
             self.tell_observer(EventKind.EXPIRY_GOES_ON, reason=self.held)
-        self.held = ""
+            self.held, self._waits_are_wrong = "", True
+        if not self._waits_are_wrong:
+            return
+        try:
+            await self.phases.forget_waits()
+            self._waits_are_wrong = False
+        except StorageUnavailable as outage:  # access ends all the same
+            log.warning("expiry_waits", reason=str(outage))
 
     async def _sweep(self) -> None:
         """End many, in steps between which everybody else gets to the database."""

@@ -5,6 +5,8 @@ import pytest
 from actors.expiry.actor import EXPIRY
 from actors.expiry.messages import ShowExpiry, TrustClocks
 from actors.runtime.clock import HostTime, epoch_now
+from storage.errors import StorageUnavailable
+from storage.phases import ExpiryPhases
 from tests.integration.actors.world import World
 from tests.integration.node_fixtures import eventually
 from tests.integration.shop import BUYER, MONTH_S, pass_time
@@ -84,6 +86,38 @@ async def test_what_a_clock_that_was_ahead_put_off_is_done_when_it_is_right_agai
 
     await eventually(none_waits)
     await eventually(is_let_in)
+
+
+async def test_access_ends_also_while_what_was_put_off_cannot_be_taken_up(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That is much at once, and may take longer than a statement may."""
+    await world.buy(BUYER)
+    await world.settle()
+    failed: list[ExpiryPhases] = []
+
+    async def too_much(self: ExpiryPhases) -> None:
+        failed.append(self)
+        raise StorageUnavailable("canceling statement due to statement timeout")
+
+    with monkeypatch.context() as apart:
+        an_hour_behind(world, apart)
+
+        async def is_held() -> bool:
+            world.directory.find(EXPIRY).wake()
+            return "from the others" in await held(world)
+
+        await eventually(is_held)
+        await pass_time(world.rows, MONTH_S + 60)
+    monkeypatch.setattr(ExpiryPhases, "forget_waits", too_much)
+
+    async def ended() -> bool:
+        world.directory.find(EXPIRY).wake()
+        return bool(failed) and not world.node.running
+
+    await world.until(ended)
+    assert await held(world) == ""
+    assert await world.rows.fetchval(STATUS, BUYER) == "expired"
 
 
 async def test_an_operator_says_that_it_is_that_late(
