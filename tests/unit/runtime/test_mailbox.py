@@ -214,3 +214,19 @@ async def test_a_foreign_threads_tells_keep_their_order(stage: Stage) -> None:
 
     await until(lambda: len(actor.seen) == 50)
     assert actor.seen == [str(number) for number in range(50)]
+
+
+async def test_many_who_want_an_early_look_get_one_and_later_each_time(stage: Stage) -> None:
+    actor = Puppet()
+    stage.play(actor)
+    waits = []
+    for _ in range(6):
+        for _ in range(5):
+            actor.wake_self_soon()
+        waits += stage.clock.delays
+        stage.clock.advance(max(stage.clock.delays))
+
+    assert waits == [0.1, 0.2, 0.4, 0.8, 1.0, 1.0]
+    stage.clock.advance(60)
+    actor.wake_self_soon()
+    assert stage.clock.delays == [0.1], "it was quiet for long"
