@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from pydantic import SecretStr
 
@@ -19,6 +20,8 @@ from storage.errors import StorageSetupError
 
 #: The wheel keeps the pids of its users here, and forgets none that was killed.
 HANDLES = ".handle_pids.json"
+#: PostgreSQL's own note of where its server runs.
+POSTMASTER = "postmaster.pid"
 #: How often a start is tried: after a crash PostgreSQL may recover for longer than the wheel waits.
 TRIES = 6
 
@@ -72,8 +75,25 @@ class EmbeddedPostgres:
 
 def stop_left_behind(folder: Path) -> None:
     """Stop the server of a folder whose users were all killed. Blocks; harmless if none runs."""
-    if (folder / "postmaster.pid").exists():
+    if (folder / POSTMASTER).exists():
         EmbeddedPostgres.start(folder).stop()
+
+
+def running_url(folder: Path) -> str | None:
+    """Where the server of this folder answers; None where none runs. Only reads.
+
+    Raises:
+        OSError: this user may not look.
+    """
+    try:
+        lines = (folder / POSTMASTER).read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return None
+    match lines:
+        case [_, _, _, port, sockets, *_] if sockets.strip():
+            place = quote(sockets.strip(), safe="")
+            return f"postgresql://postgres:@/postgres?host={place}&port={port.strip()}"
+    return None  # just being written by one that starts
 
 
 @asynccontextmanager

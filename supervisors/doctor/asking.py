@@ -8,8 +8,7 @@ import asyncio
 import os
 import shutil
 import stat
-from collections.abc import AsyncIterator, Awaitable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable
 from pathlib import Path
 from typing import TypeVar
 
@@ -26,7 +25,7 @@ from config.loading import SettingsError
 from config.plans import load_plans
 from config.settings import NodeEntry, Settings
 from config.supervision import load_supervision
-from storage.embedded import FOLDER, database_url
+from storage.embedded import FOLDER, running_url
 from storage.errors import StorageSetupError, StorageUnavailable
 from storage.looking import DatabaseStanding, looking, standing
 from supervisors.console.answers import listed, parsed
@@ -38,7 +37,7 @@ from xray_api.client.errors import NodeCallError
 
 #: For each question.
 DEADLINE_S = 8.0
-#: A start of the embedded PostgreSQL may have to recover first.
+#: Whom each node should let in is counted, which takes a while in a large shop.
 DATABASE_DEADLINE_S = 60.0
 #: Where no clock was told.
 NO_CLOCK = 0.0
@@ -83,31 +82,39 @@ async def within(question: Awaitable[Answer], deadline_s: float = DEADLINE_S) ->
         return Trouble(type(error).__name__)
 
 
-@asynccontextmanager
-async def database_of(settings: Settings) -> AsyncIterator[str | None]:
-    """Where the database is, running; None where there is none yet."""
-    embedded = settings.data_dir / FOLDER
-    if settings.database.url is None and not embedded.exists():
-        yield None  # a start would make one
-        return
-    async with database_url(settings.database.url, settings.data_dir) as url:
-        yield url
+def where_database_is(settings: Settings) -> str | Trouble | None:
+    """Where it answers; None where there is none yet.
+
+    The embedded one is neither started nor joined: it would be made another user's.
+    """
+    if settings.database.url is not None:
+        return settings.database.url.get_secret_value()
+    folder = settings.data_dir / FOLDER
+    try:
+        url = running_url(folder)
+        made = url is not None or folder.exists()
+    except OSError as error:
+        return Trouble("closed", f"{folder.absolute()}: {error.strerror}")
+    if url is None and made:
+        return Trouble("stopped")
+    return url
 
 
 async def ask_database(
     settings: Settings,
 ) -> tuple[float, DatabaseStanding] | Trouble | None:
     """How the database stands, and this machine's clock in the same moment."""
+    url = await asyncio.to_thread(where_database_is, settings)
+    if not isinstance(url, str):
+        return url
     try:
-        async with database_of(settings) as url:
-            if url is None:
-                return None
-            async with looking(url) as connection:
-                return epoch_now(), await standing(connection)
+        async with looking(url) as connection:
+            return epoch_now(), await standing(connection)
     except StorageSetupError as error:
         return Trouble("setup", str(error))
     except StorageUnavailable as error:
-        return Trouble("away", str(error))
+        embedded = settings.database.url is None  # killed, it leaves the note of its place
+        return Trouble("stopped" if embedded else "away", str(error))
 
 
 async def ask_backend(data_dir: Path) -> BackendFacts | Trouble | None:

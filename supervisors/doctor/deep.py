@@ -11,6 +11,7 @@ from uuid import UUID
 from config.keys import master_keys
 from config.settings import NodeEntry, Settings
 from storage.database import Connection
+from storage.errors import StorageUnavailable
 from storage.invariants.judging import Judge
 from storage.invariants.nodes import NodeCase, broken_on
 from storage.invariants.reading import broken_pages, users
@@ -18,7 +19,7 @@ from storage.invariants.rules import Broken, Row
 from storage.links import LinkCipher
 from storage.looking import Waiting, adopted_on, backlog, keys_of, looking, now
 from supervisors.console.words import moment
-from supervisors.doctor.asking import database_of
+from supervisors.doctor.asking import where_database_is
 from supervisors.doctor.facts import BackendFacts, Facts, NodeFacts
 from supervisors.doctor.findings import Finding, failed, note, ok, warning
 from supervisors.doctor.judging import CALLED
@@ -52,21 +53,26 @@ MENDS = {
 
 
 async def look_deep(settings: Settings, facts: Facts, progress: Progress) -> list[Finding]:
-    """Lines about rows, lists and what waits."""
-    async with database_of(settings) as url:
-        if url is None:
-            return []
-        async with looking(url) as connection:
-            return [
-                *of_backlog(await backlog(connection)),
-                *await of_rows(connection, settings, facts, progress),
-                *[
-                    one
-                    for node in settings.nodes
-                    if isinstance(facts.nodes[node.id], NodeFacts)
-                    for one in await of_list(connection, node, progress)
-                ],
-            ]
+    """Lines about rows, lists and what waits.
+
+    Raises:
+        StorageUnavailable: the database went away meanwhile.
+        StorageSetupError: or it is another one.
+    """
+    url = await asyncio.to_thread(where_database_is, settings)
+    if not isinstance(url, str):
+        raise StorageUnavailable("the embedded PostgreSQL was stopped")
+    async with looking(url) as connection:
+        return [
+            *of_backlog(await backlog(connection)),
+            *await of_rows(connection, settings, facts, progress),
+            *[
+                one
+                for node in settings.nodes
+                if isinstance(facts.nodes[node.id], NodeFacts)
+                for one in await of_list(connection, node, progress)
+            ],
+        ]
 
 
 def of_backlog(found: Iterable[Waiting]) -> list[Finding]:

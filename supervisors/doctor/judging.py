@@ -91,6 +91,12 @@ def of_database(facts: Facts, settings: Settings) -> Iterator[Finding]:
             yield note("database", "there is none yet", "tollgate run makes it in data_dir")
         case Trouble(kind="setup", text=text):
             yield failed("database", text, "correct database.url, or what it says")
+        case Trouble(kind="closed", text=text):
+            yield failed("database", text, "run doctor as the owner of that folder")
+        case Trouble(kind="stopped", text=text):
+            told = "the embedded one does not run" + (f": {text}" if text else "")
+            bad = warning if facts.backend is None else failed
+            yield bad("database", f"{told}; nothing in it was looked at", "start it: tollgate run")
         case Trouble(text=text, kind=kind):
             mend = "start PostgreSQL, and look at database.url and what is in between"
             yield failed("database", f"does not answer: {text or kind}", mend)

@@ -1,19 +1,23 @@
 """`tollgate doctor` over real parts: it says how they stand, and disturbs none of them."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
 from pydantic import SecretStr
 
-from config.settings import NodeEntry, SecuritySection, Settings
+from config.settings import NodeEntry, SecuritySection, Settings, TelegramSection
 from storage.database import Database
+from storage.embedded import FOLDER, HANDLES, POSTMASTER, EmbeddedPostgres
 from storage.identity import claim_database
 from storage.links import LinkCipher
 from storage.looking import looking
+from storage.migrate import apply_migrations
 from storage.phases import announce_nodes
 from supervisors.doctor.asking import ask_everything
 from supervisors.doctor.deep import look_deep
@@ -102,6 +106,39 @@ async def clinic(
         yield Clinic(settings, Shop(database, cipher), client, files)
 
 
+@pytest.fixture
+def embedded() -> Iterator[Settings]:
+    """A shop with its own PostgreSQL, in a folder that PostgreSQL's own user can reach."""
+    with TemporaryDirectory(prefix="tollgate-doctor-") as folder:
+        yield Settings(
+            data_dir=Path(folder),
+            nodes=(
+                NodeEntry(
+                    id=NODE,
+                    title="A node",
+                    url="http://127.0.0.1:9",
+                    api_keys=(SecretStr("no-secret-no-secret-no-secret-no-secret-no-"),),
+                ),
+            ),
+            telegram=TelegramSection(token=SecretStr(ELSEWHERE), api_base="http://127.0.0.1:9"),
+            security=SecuritySection(keys=(SecretStr("a master secret for tests, long enough"),)),
+        )
+
+
+def standing_of(folder: Path) -> dict[str, tuple[int, int, bytes]]:
+    """What a start, or a user of the server, would change: owners, rights, notes."""
+    files = [folder.parent, folder, *(folder / name for name in (HANDLES, POSTMASTER, "log"))]
+    return {
+        str(file): (
+            file.stat().st_mode,
+            file.stat().st_uid,
+            b"" if file.is_dir() or file.name == "log" else file.read_bytes(),
+        )
+        for file in files
+        if file.exists()
+    }
+
+
 def states(lines: dict[str, list[Finding]]) -> dict[str, set[State]]:
     """How bad each thing is."""
     return {about: {one.state for one in found} for about, found in lines.items()}
@@ -164,6 +201,45 @@ async def test_an_embedded_database_that_is_not_there_is_not_made(clinic: Clinic
 
     assert found.state is State.NOTE
     assert set(settings.data_dir.iterdir()) == before
+
+
+async def test_an_embedded_database_that_runs_is_looked_at_and_left_alone(
+    embedded: Settings,
+) -> None:
+    folder = embedded.data_dir / FOLDER
+    server = await asyncio.to_thread(EmbeddedPostgres.start, folder)
+    try:
+        await apply_migrations(server.url)
+        before = standing_of(folder)
+
+        facts = await ask_everything(embedded, None)
+        await look_deep(embedded, facts, lambda *_: None)
+
+        assert by_subject(judge(facts, embedded))["database"][0].state is State.OK
+        assert standing_of(folder) == before
+        async with connected(server.url) as connection:
+            assert await connection.fetchval("SELECT 1") == 1, "it goes on"
+    finally:
+        await asyncio.to_thread(server.stop)
+
+
+async def test_an_embedded_database_that_does_not_run_is_told_and_not_started(
+    embedded: Settings,
+) -> None:
+    folder = embedded.data_dir / FOLDER
+    await asyncio.to_thread(lambda: EmbeddedPostgres.start(folder).stop())
+    before = standing_of(folder)
+
+    (stopped,) = by_subject(judge(await ask_everything(embedded, None), embedded))["database"]
+    (folder / "postmaster.pid").write_text(f"1\n{folder}\n0\n5432\n{folder}\n\n0 0\nready\n")
+    (killed,) = by_subject(judge(await ask_everything(embedded, None), embedded))["database"]
+    (folder / "postmaster.pid").unlink()
+
+    for found in (stopped, killed):
+        assert found.state is State.WARNING
+        assert "the embedded one does not run" in found.text
+        assert "tollgate run" in found.mend
+    assert standing_of(folder) == before
 
 
 async def test_a_database_that_is_away_keeps_no_other_line_waiting(clinic: Clinic) -> None:
