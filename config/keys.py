@@ -52,13 +52,36 @@ def master_keys(configured: Sequence[SecretStr], data_dir: Path) -> MasterKeys:
     return MasterKeys(configured or _keys_of(data_dir / FILE_NAME))
 
 
+def keys_there(configured: Sequence[SecretStr], data_dir: Path) -> MasterKeys | None:
+    """The same for whoever only looks: None where a start would make them.
+
+    Raises:
+        SettingsError: the file is there and cannot be used.
+    """
+    file = data_dir / FILE_NAME
+    found = configured or _read(file)
+    return None if found is None else MasterKeys(found)
+
+
 def _keys_of(file: Path) -> list[SecretStr]:
     try:
         if not file.exists():
             _write_private(file, base64.urlsafe_b64encode(secrets.token_bytes(KEY_BYTES)) + b"\n")
-        lines = file.read_text(encoding="ascii").split()
     except OSError as error:
-        raise SettingsError([f"security.keys: {file} cannot be used: {error.strerror}"]) from None
+        raise _unusable(file, error) from None
+    found = _read(file)
+    if found is None:
+        raise SettingsError([f"security.keys: {file} was taken away"])
+    return found
+
+
+def _read(file: Path) -> list[SecretStr] | None:
+    try:
+        lines = file.read_text(encoding="ascii").split()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise _unusable(file, error) from None
     except UnicodeDecodeError:
         raise SettingsError([f"security.keys: {file} is not text"]) from None
     if not lines:
@@ -66,6 +89,10 @@ def _keys_of(file: Path) -> list[SecretStr]:
             [f"security.keys: {file} is empty; restore it from a backup: stored links need it"]
         )
     return [SecretStr(line) for line in lines]
+
+
+def _unusable(file: Path, error: OSError) -> SettingsError:
+    return SettingsError([f"security.keys: {file} cannot be used: {error.strerror}"])
 
 
 def _write_private(file: Path, content: bytes) -> None:

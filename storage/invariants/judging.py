@@ -26,7 +26,7 @@ class Judge:
         healed: whether what holds eventually must hold now.
     """
 
-    open_link: Callable[[bytes], str]
+    open_link: Callable[[bytes], str] | None
     healed: bool = True
     owners: bool = False
     away: Collection[str] = frozenset()

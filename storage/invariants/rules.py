@@ -91,7 +91,7 @@ class Scene:
 
     Attributes:
         now: PostgreSQL's, when the rows were read.
-        open_link: makes a link of its stored form; raises what it likes.
+        open_link: makes a link of its stored form; raises what it likes. None: links stay closed.
         nodes: rows by id.
         away: nodes that are not called now, because of a breaker, a refused key or a switch.
         alerts: what owners were told of: the text's id, and the key, node or payment in it.
@@ -100,7 +100,7 @@ class Scene:
     """
 
     now: datetime
-    open_link: Callable[[bytes], str]
+    open_link: Callable[[bytes], str] | None
     nodes: Mapping[str, Row] = field(default_factory=dict)
     away: Collection[str] = frozenset()
     alerts: Collection[tuple[str, str]] = frozenset()

@@ -20,7 +20,7 @@ from bot.examination import NoAnswer, TelegramStanding, ask_cryptopay, telegram_
 from bot.gateways import crypto_pay
 from bot.node_views import BreakerView, ExpiryView
 from bot.web.server import HEALTH, AddressTaken, try_address
-from config.keys import FILE_NAME, master_keys
+from config.keys import FILE_NAME, keys_there
 from config.loading import SettingsError
 from config.plans import load_plans
 from config.settings import NodeEntry, Settings
@@ -57,6 +57,7 @@ async def ask_everything(settings: Settings, settings_file: Path | None) -> Fact
         within(ask_providers(settings)),
         within(ask_door(settings, running=running)),
     )
+    prints, keys = await asyncio.to_thread(look_at_keys, settings)
     clock_s, standing_ = database if isinstance(database, tuple) else (NO_CLOCK, database)
     return Facts(
         folder=folder,
@@ -67,7 +68,8 @@ async def ask_everything(settings: Settings, settings_file: Path | None) -> Fact
         providers=crypto if isinstance(crypto, dict) else {crypto_pay.PROVIDER: crypto},
         door=door,
         host_clock_s=clock_s,
-        fingerprints=await asyncio.to_thread(fingerprints, settings),
+        fingerprints=prints,
+        keys=keys,
     )
 
 
@@ -188,14 +190,13 @@ async def ask_door(settings: Settings, *, running: bool) -> Trouble | None:
         return Trouble("away", type(error).__name__)
 
 
-def fingerprints(settings: Settings) -> tuple[str, ...]:
-    """Of the master keys; none where a start would make them, or they cannot be read."""
-    if not settings.security.keys and not (settings.data_dir / FILE_NAME).exists():
-        return ()
+def look_at_keys(settings: Settings) -> tuple[tuple[str, ...], Trouble | None]:
+    """Fingerprints of the master keys, none where a start would make them; or why not."""
     try:
-        return master_keys(settings.security.keys, settings.data_dir).fingerprints()
-    except SettingsError:
-        return ()
+        keys = keys_there(settings.security.keys, settings.data_dir)
+    except SettingsError as error:
+        return (), Trouble("keys", str(error))
+    return (keys.fingerprints() if keys else ()), None
 
 
 def look_at_folder(settings: Settings, settings_file: Path | None) -> FolderFacts:

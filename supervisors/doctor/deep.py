@@ -8,7 +8,8 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from uuid import UUID
 
-from config.keys import master_keys
+from config.keys import keys_there
+from config.loading import SettingsError
 from config.settings import NodeEntry, Settings
 from storage.database import Connection
 from storage.errors import StorageUnavailable
@@ -106,6 +107,14 @@ async def of_rows(
     findings = broken.findings("rows")
     if not findings:
         findings = [ok("rows", f"{judged:,} users, no rule is broken")]
+    if judge.open_link is None:
+        findings.append(
+            warning(
+                "rows",
+                "no link was opened: the keys that closed them are not here",
+                "see what is said of secrets and identity",
+            )
+        )
     if not settled:
         findings.append(
             note("rows", "what takes seconds was not asked for: no back-end has worked long enough")
@@ -184,14 +193,25 @@ def judge_of(settings: Settings, facts: Facts, *, settled: bool) -> Judge:
         if one.state in CALLED and not one.key_refused
     }
     expiry = backend.expiry if backend else None
-    cipher = LinkCipher(master_keys(settings.security.keys, settings.data_dir))
     return Judge(
-        open_link=cipher.open,
+        open_link=opener(settings, facts),
         healed=settled,
         owners=bool(settings.telegram.admins),
         away=frozenset(nodes - called),
         ends_held=expiry is None or bool(expiry.held) or "expiry.enabled" in expiry.off,
     )
+
+
+def opener(settings: Settings, facts: Facts) -> Callable[[bytes], str] | None:
+    """What opens links; None without a key of those that closed them. Makes none."""
+    try:
+        keys = keys_there(settings.security.keys, settings.data_dir)
+    except SettingsError:
+        return None
+    closed_by = getattr(facts.database, "fingerprint", None)
+    if keys is None or closed_by not in {None, *keys.fingerprints()}:
+        return None
+    return LinkCipher(keys).open
 
 
 class Tally:

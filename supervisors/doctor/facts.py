@@ -69,6 +69,7 @@ class Facts:
         door: trouble with `http.listen`.
         host_clock_s: this machine's, seconds since 1970, when the database told its own.
         fingerprints: of the master keys, current first; empty where they are not there.
+        keys: trouble with their file.
     """
 
     folder: FolderFacts
@@ -80,3 +81,4 @@ class Facts:
     door: Trouble | None
     host_clock_s: float
     fingerprints: tuple[str, ...] = ()
+    keys: Trouble | None = None

@@ -46,6 +46,7 @@ def judge(facts: Facts, settings: Settings) -> list[Finding]:
         ok("settings", f"{len(settings.nodes)} nodes, {len(settings.telegram.admins)} owners"),
         *of_owners(settings.telegram),
         *of_folder(facts.folder, settings),
+        *of_keys(facts.keys),
         *of_database(facts, settings),
         *of_backend(facts),
         *of_door(facts, settings),
@@ -82,6 +83,13 @@ def of_folder(folder: FolderFacts, settings: Settings) -> Iterator[Finding]:
         yield warning("data folder", f"only {free} MB are free in {path}", "make room")
     else:
         yield ok("data folder", str(path))
+
+
+def of_keys(trouble: Trouble | None) -> Iterator[Finding]:
+    """The file of the master keys, where there is one."""
+    if trouble is not None:
+        mend = "restore it from a backup, or run doctor as its owner"
+        yield failed("secrets", trouble.text, mend)
 
 
 def of_database(facts: Facts, settings: Settings) -> Iterator[Finding]:

@@ -306,9 +306,36 @@ async def test_secrets_that_others_can_read_are_told(clinic: Clinic) -> None:
 async def test_no_keys_are_made(clinic: Clinic) -> None:
     clinic.settings = clinic.settings.model_copy(update={"security": SecuritySection()})
 
+    await clinic.serve()
+
     await clinic.lines()
+    found = (await clinic.deep())["rows"]
 
     assert not (clinic.settings.data_dir / "security.keys").exists()
+    assert [one.state for one in found] == [State.OK, State.WARNING, State.NOTE]
+    assert "no link was opened" in found[1].text
+
+
+async def test_keys_that_cannot_be_used_are_told_and_the_rest_is_looked_at(
+    clinic: Clinic, database: Database
+) -> None:
+    await clinic.serve()
+    file = clinic.settings.data_dir / "security.keys"
+    clinic.settings = clinic.settings.model_copy(update={"security": SecuritySection()})
+    for content, fault in ((b"", "is empty"), (b"\xff", "is not text")):
+        file.write_bytes(content)
+        file.chmod(0o600)
+
+        (told,) = (await clinic.lines())["secrets"]
+        found = (await clinic.deep())["rows"]
+
+        assert (told.state, fault in told.text) == (State.FAILED, True)
+        assert "no link was opened" in found[1].text
+
+    await claim_database(database, clinic.settings.telegram.bot_id, ["of another key"])
+    file.write_text("a key that is long enough for a shop of somebody\n")
+    found = (await clinic.deep())["rows"]
+    assert [one.state for one in found] == [State.OK, State.WARNING, State.NOTE]
 
 
 async def test_a_deep_look_at_what_is_well_finds_nothing(clinic: Clinic) -> None:
