@@ -21,11 +21,12 @@ SESSION = {
 }
 CLOCK = "SELECT extract(epoch FROM clock_timestamp())::float8"
 IDENTITY = "SELECT bot_id, keys_fingerprint FROM system"
+#: The connection that took it over may be long gone: a pool renews its connections. The server
+#: may have been away since, and with it all work.
 OWNER = """
 SELECT extract(epoch FROM clock_timestamp() - s.seen_at)::float8 AS seen_s,
-    extract(epoch FROM clock_timestamp() - s.backend_start)::float8 AS since_s,
-    EXISTS (SELECT FROM pg_stat_activity a
-        WHERE a.pid = s.backend_pid AND a.backend_start = s.backend_start) AS connected
+    extract(epoch FROM clock_timestamp()
+        - greatest(s.backend_start, pg_postmaster_start_time()))::float8 AS since_s
 FROM shards s WHERE s.id = $1
 """
 NODES = "SELECT * FROM nodes ORDER BY id"
@@ -71,11 +72,10 @@ NOW = "SELECT clock_timestamp()"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Owner:
-    """Who owns the database: when it was seen, and since when it is connected, seconds ago."""
+    """Who owns the database: when it was seen, and since when it can work in it, seconds ago."""
 
     seen_s: float | None
     since_s: float | None
-    connected: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,12 +18,12 @@ from storage.invariants.nodes import NodeCase, broken_on
 from storage.invariants.reading import broken_pages, users
 from storage.invariants.rules import Broken, Row
 from storage.links import LinkCipher
-from storage.looking import Waiting, adopted_on, backlog, keys_of, looking, now
+from storage.looking import DatabaseStanding, Waiting, adopted_on, backlog, keys_of, looking, now
 from supervisors.console.words import moment
 from supervisors.doctor.asking import where_database_is
 from supervisors.doctor.facts import BackendFacts, Facts, NodeFacts
 from supervisors.doctor.findings import Finding, failed, note, ok, warning
-from supervisors.doctor.judging import CALLED
+from supervisors.doctor.judging import CALLED, is_alive
 from xray_api.client.client import NodeClient
 from xray_api.client.errors import NodeCallError
 from xray_api.client.port import BULK_ATTEMPT_S
@@ -178,9 +178,11 @@ async def pages(client: NodeClient) -> AsyncIterator[tuple[UUID, UUID, Sequence[
 
 def is_settled(facts: Facts) -> bool:
     """Whether a back-end has worked for long enough that nothing should be left to do."""
-    owner = getattr(facts.database, "owner", None)
-    since_s = owner.since_s if owner and owner.connected else None
-    return isinstance(facts.backend, BackendFacts) and (since_s or 0) > SETTLED_S
+    standing = facts.database
+    owner = standing.owner if isinstance(standing, DatabaseStanding) else None
+    if owner is None or not is_alive(owner):
+        return False
+    return isinstance(facts.backend, BackendFacts) and (owner.since_s or 0) > SETTLED_S
 
 
 def judge_of(settings: Settings, facts: Facts, *, settled: bool) -> Judge:

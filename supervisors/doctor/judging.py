@@ -8,7 +8,7 @@ from actors.provisioner.breaker import BreakerState, Hold
 from bot.examination import TelegramStanding
 from config.settings import NodeEntry, Settings, TelegramSection
 from storage.invariants.rules import Row
-from storage.looking import DatabaseStanding
+from storage.looking import DatabaseStanding, Owner
 from supervisors.console.words import span
 from supervisors.doctor.facts import BackendFacts, Facts, FolderFacts, NodeFacts, Trouble
 from supervisors.doctor.findings import Finding, failed, note, ok, warning
@@ -138,12 +138,17 @@ def _of_identity(standing: DatabaseStanding, facts: Facts, settings: Settings) -
     return ok("identity", f"the database is bot {bot_id}'s, and its keys are here")
 
 
+def is_alive(owner: Owner | None) -> bool:
+    """Whether it showed that it lives."""
+    return owner is not None and owner.seen_s is not None and owner.seen_s < SEEN_WITHIN_S
+
+
 def of_backend(facts: Facts) -> Iterator[Finding]:
     """Whether somebody works, and owns the database."""
     standing = facts.database
     owner = standing.owner if isinstance(standing, DatabaseStanding) else None
     seen_s = owner.seen_s if owner else None
-    alive = seen_s is not None and seen_s < SEEN_WITHIN_S
+    alive = is_alive(owner)
     match facts.backend:
         case Trouble(text=text):
             mend = "look at its log, or restart it"

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from uuid import UUID, uuid4
@@ -16,11 +16,11 @@ from storage.database import Database
 from storage.embedded import FOLDER, HANDLES, POSTMASTER, EmbeddedPostgres
 from storage.identity import claim_database
 from storage.links import LinkCipher
-from storage.looking import looking
+from storage.looking import DatabaseStanding, looking, standing
 from storage.migrate import apply_migrations
 from storage.phases import announce_nodes
 from supervisors.doctor.asking import ask_everything
-from supervisors.doctor.deep import look_deep
+from supervisors.doctor.deep import SETTLED_S, is_settled, look_deep
 from supervisors.doctor.facts import Facts
 from supervisors.doctor.findings import Finding, State
 from supervisors.doctor.judging import judge
@@ -168,6 +168,30 @@ async def test_a_running_back_end_is_seen_and_not_disturbed(stage: Stage, rows: 
         assert found["telegram"][0].state is State.OK
         (node,) = found["node node-1"]
         assert (node.state, "does not answer" in node.text) == (State.FAILED, True)
+
+
+async def test_a_back_end_that_renewed_its_connections_is_asked_for_what_takes_seconds(
+    stage: Stage, rows: Rows
+) -> None:
+    async with stage.life():
+        asked = await ask_everything(stage.settings, None)
+        assert isinstance(asked.database, DatabaseStanding)
+        assert not is_settled(asked), "it has just begun"
+        # As of one that began with PostgreSQL, whose pool has no connection of that time any more.
+        await rows.execute("UPDATE shards SET backend_start = pg_postmaster_start_time()")
+
+        standing = await look_at(stage.settings)
+
+    assert standing.owner is not None
+    owner = replace(standing.owner, since_s=(standing.owner.since_s or 0.0) + SETTLED_S)
+    assert is_settled(replace(asked, database=replace(standing, owner=owner)))
+
+
+async def look_at(settings: Settings) -> DatabaseStanding:
+    """How the database of these settings stands."""
+    assert settings.database.url is not None
+    async with looking(settings.database.url.get_secret_value()) as connection:
+        return await standing(connection)
 
 
 async def test_the_doctor_cannot_write(database_url: str) -> None:

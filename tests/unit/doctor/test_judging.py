@@ -62,7 +62,7 @@ STANDING = DatabaseStanding(
     pending=[],
     bot_id=1000001,
     fingerprint="abc",
-    owner=Owner(seen_s=1.0, since_s=600.0, connected=True),
+    owner=Owner(seen_s=1.0, since_s=600.0),
     nodes=({"id": "de-1", "state": "active", "reason": "", "epoch": EPOCH},),
     users=(("de-1", 5),),
 )
@@ -160,8 +160,8 @@ def away(fault: Fault) -> Facts:
 
 DOWN = XrayState(running=False, version=None, uptime_s=0, restarts=3)
 OLD = ServiceState(version="0.0.1", uptime_s=60)
-UNSEEN = Owner(seen_s=None, since_s=None, connected=False)
-LATE = Owner(seen_s=3_600.0, since_s=None, connected=False)
+UNSEEN = Owner(seen_s=None, since_s=None)
+LATE = Owner(seen_s=3_600.0, since_s=None)
 
 #: What is wrong, how bad it is, and words of its line and of the way to mend it.
 TROUBLES: list[tuple[Facts, State, str, str]] = [
@@ -330,8 +330,9 @@ def test_what_waits_has_a_way_to_be_mended() -> None:
         (WELL, True),
         (facts(backend=None), False),
         (facts(database=None), False),
-        (database(owner=Owner(seen_s=1.0, since_s=5.0, connected=True)), False),
-        (database(owner=Owner(seen_s=1.0, since_s=600.0, connected=False)), False),
+        (database(owner=Owner(seen_s=1.0, since_s=5.0)), False),
+        (database(owner=Owner(seen_s=3_600.0, since_s=7_200.0)), False),
+        (database(owner=None), False),
     ],
 )
 def test_what_takes_seconds_is_asked_of_a_back_end_that_has_worked(
