@@ -212,14 +212,21 @@ def look_at_folder(settings: Settings, settings_file: Path | None) -> FolderFact
             load()
         except SettingsError as error:
             problems += error.problems
-    secrets = {str(file): stat.S_IMODE(file.stat().st_mode) for file in files if file.exists()}
-    if not folder.is_dir():
-        return FolderFacts(exists=False, secrets=secrets, plain_files=tuple(problems))
-    return FolderFacts(
-        exists=True,
-        writable=os.access(folder, os.W_OK | os.X_OK),
-        mode=stat.S_IMODE(folder.stat().st_mode),
-        free_bytes=shutil.disk_usage(folder).free,
-        secrets=secrets,
-        plain_files=tuple(problems),
-    )
+    secrets: dict[str, int] = {}
+    try:
+        for file in files:
+            if file.exists():
+                secrets[str(file)] = stat.S_IMODE(file.stat().st_mode)
+        if not folder.is_dir():
+            return FolderFacts(exists=False, secrets=secrets, plain_files=tuple(problems))
+        return FolderFacts(
+            exists=True,
+            writable=os.access(folder, os.W_OK | os.X_OK),
+            mode=stat.S_IMODE(folder.stat().st_mode),
+            free_bytes=shutil.disk_usage(folder).free,
+            secrets=secrets,
+            plain_files=tuple(problems),
+        )
+    except OSError as error:
+        closed = f"{error.filename}: {error.strerror}"
+        return FolderFacts(exists=True, closed=closed, secrets=secrets, plain_files=tuple(problems))

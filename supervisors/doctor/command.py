@@ -67,6 +67,10 @@ async def _examine(config: Path | None, tell: Callable[[Finding], None], *, deep
         for problem in error.problems:
             tell(failed("settings", problem, "correct it, then run this again"))
         return
+    except OSError as error:
+        told = f"{error.filename}: {error.strerror}"
+        tell(failed("settings", told, "run doctor as the owner of that folder"))
+        return
     await _ask(settings, file, tell, deep=deep)
 
 

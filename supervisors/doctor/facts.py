@@ -23,6 +23,7 @@ class FolderFacts:
 
     Attributes:
         exists: whether it is there.
+        closed: what of it this user may not look at, and why.
         writable: by this user.
         mode: of the folder.
         free_bytes: where it lies.
@@ -31,6 +32,7 @@ class FolderFacts:
     """
 
     exists: bool
+    closed: str = ""
     writable: bool = True
     mode: int = 0o700
     free_bytes: int = 1 << 40

@@ -74,6 +74,8 @@ def of_folder(folder: FolderFacts, settings: Settings) -> Iterator[Finding]:
             yield failed("secrets", f"{file} is open to {open_to}", f"chmod 600 {file}")
     if not folder.exists:
         yield note("data folder", f"{path} is not there yet", "tollgate run makes it")
+    elif folder.closed:
+        yield failed("data folder", folder.closed, "run doctor as the owner of that folder")
     elif not folder.writable:
         yield failed("data folder", f"{path} cannot be written", "run as its owner, or chown it")
     elif folder.mode & 0o022:
