@@ -1,4 +1,7 @@
-"""What was found, a line each: how bad it is, what it is about, and the way to mend it."""
+"""What was found, a line each: how bad it is, what it is about, and the way to mend it.
+
+No finding holds what a terminal would obey, or the shape of a secret: it is made without them.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -22,12 +25,17 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One line."""
+    """One line, for people and programs alike."""
 
     state: State
     about: str
     text: str
     mend: str = ""
+
+    def __post_init__(self) -> None:
+        """Whoever made it need not think of secrets."""
+        for name in ("about", "text", "mend"):
+            object.__setattr__(self, name, clean(redacted(getattr(self, name))))
 
 
 def ok(about: str, text: str) -> Finding:
@@ -51,10 +59,9 @@ def failed(about: str, text: str, mend: str) -> Finding:
 
 
 def line(finding: Finding) -> str:
-    """A finding for people, without what a terminal would obey, and without secrets."""
+    """A finding for people."""
     mend = f"; mend: {finding.mend}" if finding.mend else ""
-    told = f"{finding.state:<8} {finding.about}: {finding.text}{mend}"
-    return clean(redacted(told))
+    return f"{finding.state:<8} {finding.about}: {finding.text}{mend}"
 
 
 def is_well(findings: Iterable[Finding]) -> bool:

@@ -1,7 +1,7 @@
 """Each kind of trouble has its line, and the line says how to mend it."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -298,12 +298,14 @@ def test_no_line_tells_a_secret() -> None:
             assert not [secret for secret in secrets if secret in told]
 
 
-def test_a_line_obeys_nobody_and_shows_no_shape_of_a_secret() -> None:
-    told = line(failed("node", f"\x1b[2J {TOKEN} vless://a@b", "x"))
+def test_a_finding_obeys_nobody_and_shows_no_shape_of_a_secret() -> None:
+    bad = f"\x1b[2J {TOKEN} vless://a@b"
+    found = failed(bad, bad, bad)
 
-    assert "\x1b" not in told
-    assert TOKEN not in told
-    assert "vless://" not in told
+    for told in (line(found), *map(str, asdict(found).values())):
+        assert "\x1b" not in told
+        assert TOKEN not in told
+        assert "vless://" not in told
 
 
 def test_only_what_failed_fails_the_command() -> None:
