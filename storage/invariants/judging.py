@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from storage.invariants import acts, keys, money, paid_time, waiting
 from storage.invariants.acts import Records, broken_records
@@ -31,6 +31,7 @@ class Judge:
     owners: bool = False
     away: Collection[str] = frozenset()
     ends_held: bool = False
+    patience: timedelta = timedelta(0)
 
     def scene(self, tables: Tables, now: datetime, alerts: Collection[tuple[str, str]]) -> Scene:
         """Of one moment."""
@@ -42,6 +43,7 @@ class Judge:
             alerts=alerts,
             owners=self.owners,
             ends_held=self.ends_held,
+            patience=self.patience,
         )
 
 

@@ -97,6 +97,7 @@ class Scene:
         alerts: what owners were told of: the text's id, and the key, node or payment in it.
         owners: whether there are any who could be told.
         ends_held: whether nobody's access ends just now, by a switch or a doubted clock.
+        patience: how long what nodes should do may be under way; where people trade, some is.
     """
 
     now: datetime
@@ -106,6 +107,7 @@ class Scene:
     alerts: Collection[tuple[str, str]] = frozenset()
     owners: bool = False
     ends_held: bool = False
+    patience: timedelta = timedelta(0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

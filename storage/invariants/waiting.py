@@ -1,6 +1,6 @@
 """Nothing waits for too long, or it is known why and somebody was told."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from storage.invariants.rules import (
     HEALED_WITHIN,
@@ -37,7 +37,9 @@ def applied(life: Life) -> Found:
         return
     present = life.present
     works = any(row["applied_gen"] == row["gen"] and row["link_enc"] is not None for row in present)
-    if not works and not any(row["node_id"] in life.scene.away for row in present):
+    if works or any(row["node_id"] in life.scene.away for row in present):
+        return
+    if not any(_age(row, life) < life.scene.patience for row in present):
         yield {"present": len(present)}
 
 
@@ -49,8 +51,7 @@ def wishes(life: Life) -> Found:
             continue
         if _excused(row, life.scene) or life.story is None:
             continue
-        last = life.story.get(("key", str(row["uuid"])[:SHOWN]))
-        age = life.scene.now - (last["at"] if last else row["created_at"])
+        age = _age(row, life)
         if age > HEALED_WITHIN:
             yield {
                 "key": row["uuid"],
@@ -97,6 +98,13 @@ def ends(life: Life) -> Found:
 
 
 RULES = (decided, applied, wishes, set_aside, messages, ends)
+
+
+def _age(row: Row, life: Life) -> timedelta:
+    """For how long the wish has been as it is."""
+    last = (life.story or {}).get(("key", str(row["uuid"])[:SHOWN]))
+    since: datetime = last["at"] if last else row["created_at"]
+    return life.scene.now - since
 
 
 def _excused(row: Row, scene: Scene) -> bool:

@@ -16,7 +16,7 @@ from storage.errors import StorageUnavailable
 from storage.invariants.judging import Judge
 from storage.invariants.nodes import NodeCase, broken_on
 from storage.invariants.reading import broken_pages, users
-from storage.invariants.rules import Broken, Row
+from storage.invariants.rules import HEALED_WITHIN, Broken, Row
 from storage.links import LinkCipher
 from storage.looking import DatabaseStanding, Waiting, adopted_on, backlog, keys_of, looking, now
 from supervisors.console.words import moment
@@ -198,6 +198,7 @@ def judge_of(settings: Settings, facts: Facts, *, settled: bool) -> Judge:
     return Judge(
         open_link=opener(settings, facts),
         healed=settled,
+        patience=HEALED_WITHIN,
         owners=bool(settings.telegram.admins),
         away=frozenset(nodes - called),
         ends_held=expiry is None or bool(expiry.held) or "expiry.enabled" in expiry.off,

@@ -10,6 +10,7 @@ from storage.database import Database
 from storage.invariants.acts import RECORD_RULES
 from storage.invariants.judging import USER_RULES, Judge, broken_in
 from storage.invariants.reading import broken_pages, everything_broken
+from storage.invariants.rules import HEALED_WITHIN
 from storage.links import LinkCipher
 from tests.integration.database_fixtures import Rows
 from tests.integration.shop import MONTH_S, Shop, act_of, expire, link_of, pass_time
@@ -253,6 +254,25 @@ async def test_plain_rows_are_judged_alike(shop: Shop, rows: Rows, rule: str, br
 
     assert any(one.rule.startswith(rule) for one in broken)
     assert {one.rule for one in broken} == {one.rule for one in paged}
+
+
+async def test_a_key_under_way_is_a_finding_only_where_nothing_should_be(
+    shop: Shop, rows: Rows
+) -> None:
+    """A shop where people trade always has some; after a while it is one there, too."""
+    await shop.served()
+    await rows.execute("SET session_replication_role = replica")
+    await rows.execute("UPDATE credentials SET gen = gen + 1")
+    at_work = Judge(open_link=shop.cipher.open, patience=HEALED_WITHIN)
+    at_rest = Judge(open_link=shop.cipher.open)
+
+    async with shop.database.read() as connection:
+        assert await everything_broken(connection, at_work) == []
+        assert [one.rule[:2] for one in await everything_broken(connection, at_rest)] == ["I5"]
+        await rows.execute("UPDATE history SET at = at - interval '91 s'")
+        late = await everything_broken(connection, at_work)
+
+    assert {one.rule.split()[0] for one in late} == {"I5", "I12"}
 
 
 async def test_pages_are_as_the_whole(shop: Shop) -> None:
