@@ -23,7 +23,7 @@ from supervisors.console.words import moment
 from supervisors.doctor.asking import where_database_is
 from supervisors.doctor.facts import BackendFacts, Facts, NodeFacts
 from supervisors.doctor.findings import Finding, failed, note, ok, warning
-from supervisors.doctor.judging import CALLED, is_alive
+from supervisors.doctor.judging import CALLED, is_alive, is_rebuilt
 from xray_api.client.client import NodeClient
 from xray_api.client.errors import NodeCallError
 from xray_api.client.port import BULK_ATTEMPT_S
@@ -36,6 +36,8 @@ Progress = Callable[[str, int, int], None]
 SETTLED_S = 120.0
 #: Named of each rule; the rest is counted.
 NAMED = 3
+#: So many differences of a list and the rows say that all of it is wrong.
+MOST = 1_000
 LAST = UUID(int=2**128 - 1)
 
 #: What to do about what waits.
@@ -67,12 +69,7 @@ async def look_deep(settings: Settings, facts: Facts, progress: Progress) -> lis
         return [
             *of_backlog(await backlog(connection)),
             *await of_rows(connection, settings, facts, progress),
-            *[
-                one
-                for node in settings.nodes
-                if isinstance(facts.nodes[node.id], NodeFacts)
-                for one in await of_list(connection, node, progress)
-            ],
+            *[one async for one in of_lists(connection, settings, facts, progress)],
         ]
 
 
@@ -122,29 +119,48 @@ async def of_rows(
     return findings
 
 
-async def of_list(connection: Connection, node: NodeEntry, progress: Progress) -> list[Finding]:
-    """A node's list, compared with the rows; what two lists in a row differ in."""
+async def of_lists(
+    connection: Connection, settings: Settings, facts: Facts, progress: Progress
+) -> AsyncIterator[Finding]:
+    """The list of each node that answers; one that is filled again lacks everybody."""
+    for node in settings.nodes:
+        match facts.nodes[node.id]:
+            case NodeFacts() as found if is_rebuilt(found, node, facts):
+                told = "its list was not compared: it was wiped or rebuilt"
+                yield note(f"node {node.id}", told, "once it is filled again, run this again")
+            case NodeFacts():
+                for one in await of_list(connection, node, progress):
+                    yield one
+
+
+async def of_list(
+    connection: Connection, node: NodeEntry, progress: Progress, most: int = MOST
+) -> list[Finding]:
+    """A node's list, compared with the rows; what two lists in a row differ in, up to `most`."""
     about = f"node {node.id}"
     keys = [key.get_secret_value() for key in node.api_keys]
     async with NodeClient(node.url, keys) as client:
         try:
-            first, count = await differences(connection, node.id, client, progress)
+            first, count = await differences(connection, node.id, client, progress, most)
             if not first:
                 return [ok(about, f"its list of {count:,} is as the rows say")]
             # Somebody may have bought, or been mended, in between.
-            second, count = await differences(connection, node.id, client, progress)
+            second, count = await differences(connection, node.id, client, progress, most)
         except NodeCallError as error:
             return [warning(about, f"its list stopped: {error}", "run this again")]
     both = {str(one) for one in first}
     tally = Tally()
     tally.add([one for one in second if str(one) in both])
+    if len(second) >= most:
+        told = f"its list was left after {most:,} differences: there may be more"
+        return [*tally.findings(about), note(about, told)]
     return tally.findings(about) or [ok(about, f"its list of {count:,} is as the rows say")]
 
 
 async def differences(
-    connection: Connection, node_id: str, client: NodeClient, progress: Progress
+    connection: Connection, node_id: str, client: NodeClient, progress: Progress, most: int
 ) -> tuple[list[Broken], int]:
-    """What a node's list and the rows differ in, and how long it is."""
+    """What a node's list and the rows differ in, up to `most`, and how many were listed."""
     found: list[Broken] = []
     row = await _row(connection, node_id)
     listed_at, adopted = await now(connection), await adopted_on(connection, node_id)
@@ -161,7 +177,9 @@ async def differences(
         )
         found += broken_on(case)
         progress(f"users of node {node_id}", listed, max(listed, len(uuids)))
-    return found, listed
+        if len(found) >= most:
+            break
+    return found[:most], listed
 
 
 async def pages(client: NodeClient) -> AsyncIterator[tuple[UUID, UUID, Sequence[ListedUser]]]:

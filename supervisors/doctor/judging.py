@@ -296,9 +296,14 @@ def _of_readiness(about: str, found: NodeFacts, node: NodeEntry, facts: Facts) -
     yield from _of_epoch(about, found, node, facts)
 
 
-def _of_epoch(about: str, found: NodeFacts, node: NodeEntry, facts: Facts) -> Iterator[Finding]:
+def is_rebuilt(found: NodeFacts, node: NodeEntry, facts: Facts) -> bool:
+    """Whether the node has another store than the database knows."""
     row = _row(node, facts)
-    if row is not None and row["epoch"] not in {None, found.readiness.epoch}:
+    return row is not None and row["epoch"] not in {None, found.readiness.epoch}
+
+
+def _of_epoch(about: str, found: NodeFacts, node: NodeEntry, facts: Facts) -> Iterator[Finding]:
+    if is_rebuilt(found, node, facts):
         yield warning(
             about,
             "has another store than the database knows: it was wiped or rebuilt",

@@ -20,7 +20,7 @@ from storage.looking import DatabaseStanding, looking, standing
 from storage.migrate import apply_migrations
 from storage.phases import announce_nodes
 from supervisors.doctor.asking import ask_everything
-from supervisors.doctor.deep import SETTLED_S, is_settled, look_deep
+from supervisors.doctor.deep import SETTLED_S, is_settled, look_deep, of_list
 from supervisors.doctor.facts import Facts
 from supervisors.doctor.findings import Finding, State
 from supervisors.doctor.judging import judge
@@ -416,6 +416,30 @@ async def test_a_deep_look_finds_who_is_missing_on_a_node_and_who_should_not_be_
     assert f"key={str(missing)[:8]}" in unequal
     assert sum(f"key={str(stranger)[:8]}" in unknown for stranger in strangers) == 3
     assert not [u for u in (missing, *strangers) if str(u) in unknown + unequal]
+
+
+async def test_a_node_that_is_filled_again_is_not_compared(clinic: Clinic, rows: Rows) -> None:
+    await clinic.serve()
+    await rows.execute("UPDATE nodes SET epoch = gen_random_uuid()")
+
+    (found,) = (await clinic.deep())["node node-1"]
+
+    assert (found.state, "was not compared" in found.text) == (State.NOTE, True)
+
+
+async def test_a_list_that_is_wrong_as_a_whole_is_left_early(
+    clinic: Clinic, database_url: str
+) -> None:
+    epoch = (await clinic.node.ready()).epoch
+    for _ in range(5):
+        await clinic.node.put(uuid4(), 1, epoch)
+
+    async with looking(database_url) as connection:
+        node = clinic.settings.nodes[0]
+        strangers, left = await of_list(connection, node, lambda *_: None, most=3)
+
+    assert strangers.text.startswith("3 times it is not so that I1b")
+    assert (left.state, "left after 3 differences" in left.text) == (State.NOTE, True)
 
 
 async def test_a_deep_look_counts_what_waits_for_somebody(clinic: Clinic, rows: Rows) -> None:
