@@ -48,17 +48,19 @@ TASKS = (
 #: A user who blocked the bot loses nothing: the rows wait. In order for each person: while one
 #: message waits to be repeated, no other overtakes it. An owner need not be a user, so an alert has
 #: none, and alerts hold back nothing.
-DUE = f"""
-SELECT {COLUMNS} FROM outbox o
-    LEFT JOIN users u ON u.tg_id = coalesce(o.user_id, (o.payload->>'owner')::bigint)
-WHERE o.state = 'due' AND o.kind <> 'refund' AND o.next_at <= now()
+#: The condition, of outbox `o` and of listener `u`, whom there need not be.
+TOLD_NOW = f"""o.state = 'due' AND o.kind <> 'refund' AND o.next_at <= now()
     AND (u.tg_id IS NULL OR u.reachable)
     AND (o.kind <> 'alert' OR o.created_at > now() - interval '1 day'
         OR o.payload->>'text_id' = ANY('{{{",".join(TASKS)}}}'))
     AND NOT EXISTS (
         SELECT FROM outbox other
         WHERE other.user_id = o.user_id AND other.kind <> 'refund' AND other.state = 'due'
-            AND other.next_at > now())
+            AND other.next_at > now())"""
+DUE = f"""
+SELECT {COLUMNS} FROM outbox o
+    LEFT JOIN users u ON u.tg_id = coalesce(o.user_id, (o.payload->>'owner')::bigint)
+WHERE {TOLD_NOW}
 ORDER BY o.created_at, o.payload->>'notice' DESC LIMIT $1
 """  # noqa: S608 - a constant of ours
 #: Counted before the message goes: what cannot be recorded is not told every second.

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from uuid import UUID, uuid4
@@ -440,6 +441,21 @@ async def test_a_list_that_is_wrong_as_a_whole_is_left_early(
 
     assert strangers.text.startswith("3 times it is not so that I1b")
     assert (left.state, "left after 3 differences" in left.text) == (State.NOTE, True)
+
+
+async def test_messages_that_the_notifier_leaves_do_not_wait(clinic: Clinic, rows: Rows) -> None:
+    alert = """INSERT INTO outbox (kind, dedupe_key, payload, created_at, next_at)
+    VALUES ('alert', $1, jsonb_build_object('owner', 1000, 'text_id', $1::text),
+        now() - $2::interval, now() - interval '2 minutes')"""
+    two_days, an_hour = timedelta(days=2), timedelta(hours=1)
+    await rows.execute(alert, "alert-breaker-open", two_days)
+    assert {one.state for one in (await clinic.deep())["waiting"]} == {State.OK}
+
+    await rows.execute(alert, "alert-another", an_hour)
+    await rows.execute(alert, "alert-key-set-aside", two_days)
+    (found,) = (await clinic.deep())["waiting"]
+
+    assert found.text.startswith("2 messages")
 
 
 async def test_a_deep_look_counts_what_waits_for_somebody(clinic: Clinic, rows: Rows) -> None:
