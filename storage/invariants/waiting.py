@@ -65,10 +65,9 @@ def wishes(life: Life) -> Found:
 def set_aside(life: Life) -> Found:
     """A row that nobody tries any more has its alert."""
     for row in life.credentials:
-        unapplied = row["applied_gen"] < row["gen"] and row["quarantined_at"] is not None
-        if not unapplied or not life.scene.owners:
+        if not is_set_aside(row) or not life.scene.owners:
             continue
-        if ("alert-key-set-aside", str(row["uuid"])[:SHOWN]) not in life.scene.alerts:
+        if alert_of(row) not in life.scene.alerts:
             yield {"key": row["uuid"], "gen": row["gen"]}
 
 
@@ -98,6 +97,16 @@ def ends(life: Life) -> Found:
 
 
 RULES = (decided, applied, wishes, set_aside, messages, ends)
+
+
+def is_set_aside(row: Row) -> bool:
+    """Whether nobody tries to apply this credential any more."""
+    return row["applied_gen"] < row["gen"] and row["quarantined_at"] is not None
+
+
+def alert_of(row: Row) -> tuple[str, str]:
+    """What owners should know of a credential that was set aside; see `Scene.alerts`."""
+    return "alert-key-set-aside", str(row["uuid"])[:SHOWN]
 
 
 def _age(row: Row, life: Life) -> timedelta:

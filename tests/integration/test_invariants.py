@@ -9,7 +9,7 @@ from actors.user.messages import Standing
 from storage.database import Database
 from storage.invariants.acts import RECORD_RULES
 from storage.invariants.judging import USER_RULES, Judge, broken_in
-from storage.invariants.reading import broken_pages, everything_broken
+from storage.invariants.reading import ALERTS, broken_pages, everything_broken
 from storage.invariants.rules import HEALED_WITHIN
 from storage.links import LinkCipher
 from tests.integration.database_fixtures import Rows
@@ -20,6 +20,11 @@ REFUNDED = """INSERT INTO ledger (subscription_id, version, delta_s, pending_bef
     source_kind, source_id, reason, actor)
 SELECT subscription_id, 3, {delta_s}, 0, 0, 'refund', source_id, '', '' FROM ledger
 WHERE source_kind = 'payment'"""
+
+#: Owners are told of each key that was set aside.
+TOLD = """INSERT INTO outbox (kind, dedupe_key, payload)
+SELECT 'alert', 'key-set-aside:' || uuid, jsonb_build_object('text_id', 'alert-key-set-aside',
+    'owner', 1000, 'arguments', jsonb_build_object('key', left(uuid::text, 8))) FROM credentials"""
 
 RUN = """INSERT INTO reconcile_runs (node_id, at, took_s, outcome, on_node, wanted, removed,
     details)
@@ -273,6 +278,23 @@ async def test_a_key_under_way_is_a_finding_only_where_nothing_should_be(
         late = await everything_broken(connection, at_work)
 
     assert {one.rule.split()[0] for one in late} == {"I5", "I12"}
+
+
+async def test_alerts_are_read_once_for_all_pages(shop: Shop, rows: Rows) -> None:
+    """No index finds them. Who was set aside while pages were read is looked for again."""
+    for user_id in range(1, 6):
+        await shop.served(user_id)
+    await rows.execute("UPDATE credentials SET gen = gen + 1, quarantined_at = now()")
+    await rows.execute(TOLD)
+    judge = Judge(open_link=shop.cipher.open, owners=True, healed=False)
+    asked: list[str] = []
+
+    async with shop.database.read() as connection:
+        with connection.query_logger(lambda record: asked.append(record.query)):
+            pages = [page async for page in broken_pages(connection, judge, page=1)]
+
+    assert [found for _, found in pages] == [[]] * 6
+    assert asked.count(ALERTS) == 1
 
 
 async def test_pages_are_as_the_whole(shop: Shop) -> None:
