@@ -217,6 +217,7 @@ async def foreign_edit_on_the_node(run: Run) -> None:
             await add_past_the_service(hot, "shadow", shadowed)
             await hot.remove(str(lost))
             doors = await run.try_doors()
+            run.saw(doors)
             return stranger in doors.without_right and lost in doors.shut_out
 
         await eventually(felt)
