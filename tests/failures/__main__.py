@@ -1,7 +1,8 @@
 """Runs rows of the failure matrix, each in a process of its own, and prints the table.
 
-`tollgate matrix` is this. Exit status 0: every cell is at its target; 1: one is not; 2: usage; 130
-or 143: it was stopped, and nothing of it runs any more.
+`tollgate matrix` is this. Exit status 0: every cell is at its target; 1: one is not, or a row
+cannot be shown on this machine; 2: usage; 130 or 143: it was stopped, and nothing of it runs any
+more.
 """
 
 import argparse

@@ -57,21 +57,30 @@ def _bound(seconds: float) -> str:
 
 def table(rows: Sequence[Row], time_factor: float) -> str:
     """All rows, and what was off target, as text."""
-    lines = [(*HEAD, ""), *((*line(row), "ok" if row.ok else "OFF") for row in rows)]
+    lines = [(*HEAD, ""), *((*line(row), mark(row)) for row in rows)]
     widths = [max(len(words[i]) for words in lines) for i in range(len(lines[0]))]
     drawn = [
         "  ".join(word.ljust(width) for word, width in zip(words, widths, strict=True)).rstrip()
         for words in lines
     ]
-    off = [row for row in rows if not row.ok]
+    off = [row for row in rows if row.why]
     told = [f"row {row.id}: {row.why} (replay: {replay(row)})" for row in off]
     told += [f"row {row.id} cannot be shown here: {row.unable}" for row in rows if row.unable]
     return "\n".join([*drawn, "", times(time_factor), *told, count(rows)])
 
 
 def count(rows: Sequence[Row]) -> str:
-    """How many are as they should be."""
-    return f"{sum(row.ok for row in rows)} of {len(rows)} rows at target"
+    """How many are as they should be, and how many could not be shown."""
+    unable = sum(bool(row.unable) for row in rows)
+    said = f"{sum(row.ok for row in rows)} of {len(rows)} rows at target"
+    return f"{said}, {unable} cannot be shown here" if unable else said
+
+
+def mark(row: Row) -> str:
+    """What became of a row, in a word; what could not be shown is neither good nor bad."""
+    if row.why:
+        return "OFF"
+    return "unable" if row.unable else "ok"
 
 
 def times(factor: float) -> str:
@@ -89,8 +98,9 @@ def replay(row: Row) -> str:
 def progress(row: Row, took_s: float) -> str:
     """A row that is done, in a line."""
     healed = "" if row.healed_s is None else f"healed in {row.healed_s:.1f} s  "
-    mark = "ok" if row.ok else f"OFF TARGET: {row.why}"
-    return f"{row.id:>2}  {row.title}  {healed}({took_s:.0f} s in all)  {mark}"
+    said = {"OFF": f"OFF TARGET: {row.why}", "unable": f"unable: {row.unable}"}
+    word = said.get(mark(row), "ok")
+    return f"{row.id:>2}  {row.title}  {healed}({took_s:.0f} s in all)  {word}"
 
 
 def ranges(numbers: Iterable[int]) -> str:
@@ -117,6 +127,7 @@ def as_json(rows: Sequence[Row], time_factor: float) -> dict[str, Any]:
                 "fault_hits": row.fault_hits,
                 "ok": row.ok,
                 "why": row.why,
+                "unable": row.unable,
             }
             for row in rows
         ],
@@ -136,14 +147,23 @@ def as_html(rows: Sequence[Row], time_factor: float) -> str:
         f"<li>Row {row.id}, {html.escape(row.title)}: {html.escape(row.why)}<br>"
         f"<code>{html.escape(replay(row))}</code></li>"
         for row in rows
-        if not row.ok
+        if row.why
+    ]
+    unable = [
+        f"<li>Row {row.id}, {html.escape(row.title)}: {html.escape(row.unable)}</li>"
+        for row in rows
+        if row.unable
     ]
     return PAGE.format(
         head=head,
         rows="\n".join(_html_row(row) for row in rows),
         count=count(rows),
-        state="" if not off else "off",
-        off=f"<h2>Off target</h2><ul>{''.join(off)}</ul>" if off else "",
+        state="" if all(row.ok for row in rows) else "off",
+        off="".join(
+            f"<h2>{head}</h2><ul>{''.join(those)}</ul>"
+            for head, those in (("Off target", off), ("Cannot be shown here", unable))
+            if those
+        ),
         times=html.escape(times(time_factor)),
         legend=legend,
         marks=marks,
@@ -167,11 +187,11 @@ def _html_row(row: Row) -> str:
             drawn.append(f'<td class="off">{told}</td>')
         else:
             drawn.append(f"<td>{html.escape(word)}</td>")
-    mark = "✓" if row.ok else "✗"
+    sign = {"ok": "✓", "OFF": "✗"}.get(mark(row), mark(row))
     return (
-        f'<tr class="{"ok" if row.ok else "off"}"><td class="number">{number}</td>'
+        f'<tr class="{mark(row).lower()}"><td class="number">{number}</td>'
         f'<th scope="row">{html.escape(title)}</th>{"".join(drawn)}'
-        f'<td class="number">{bound}</td><td class="number">{healed} {mark}</td></tr>'
+        f'<td class="number">{bound}</td><td class="number">{healed} {sign}</td></tr>'
     )
 
 

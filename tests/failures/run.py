@@ -135,8 +135,8 @@ class Row:
 
     @property
     def ok(self) -> bool:
-        """Whether every cell is at its target, within the bound, and the fault really met."""
-        return not self.why
+        """Whether the fault was shown and met, and every cell is at its target in time."""
+        return not self.why and not self.unable
 
 
 @dataclass

@@ -14,7 +14,7 @@ from tests.failures.cells import (
     cells,
     misses,
 )
-from tests.failures.report import LEGEND, as_html, as_json, ranges, table
+from tests.failures.report import LEGEND, as_html, as_json, progress, ranges, table
 from tests.failures.run import Row
 from tests.failures.scenario import scenarios, titles
 
@@ -129,6 +129,25 @@ def test_the_text_ends_with_the_count_and_how_to_replay_what_is_off() -> None:
         "row 7: CB expected open, saw closed (replay: tollgate matrix --row 7 --seed 8123)"
     )
     assert told[-1] == "1 of 2 rows at target"
+
+
+UNABLE = replace(GOOD, id=40, unable="it needs <privileges>")
+
+
+def test_a_row_that_cannot_be_shown_is_not_counted_as_shown() -> None:
+    told = table([GOOD, UNABLE], 10.0).splitlines()
+    (row,) = as_json([UNABLE], 10.0)["rows"]
+    page = as_html([GOOD, UNABLE], 10.0)
+
+    assert not UNABLE.ok
+    assert told[2].endswith("unable")
+    assert told[-2] == "row 40 cannot be shown here: it needs <privileges>"
+    assert told[-1] == "1 of 2 rows at target, 1 cannot be shown here"
+    assert "unable: it needs" in progress(UNABLE, 1.0)
+    assert (row["ok"], row["unable"]) == (False, UNABLE.unable)
+    assert "1 of 2 rows at target, 1 cannot be shown here" in page
+    assert "it needs &lt;privileges&gt;" in page
+    assert "4.1 s unable" in page
 
 
 def test_a_machine_gets_what_the_design_names() -> None:
