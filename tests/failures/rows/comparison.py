@@ -11,7 +11,7 @@ import pytest
 from actors.reconciler import actor as reconciler
 from actors.reconciler.decisions import Difference, compare
 from storage.rows import WantedRow
-from tests.failures.cells import FROZEN, JITTER, OPEN, WITHIN
+from tests.failures.cells import FROZEN, JITTER, NO, OPEN, WITHIN
 from tests.failures.run import Run, uuid_of
 from tests.failures.scenario import row
 from tests.faults.convergence import FIRST, MACHINE_S
@@ -97,7 +97,7 @@ async def massive_orphans(run: Run) -> None:
     run.closing.append(nobody_removed)
 
 
-@row(17, bound_s=2, cb=OPEN, bo=JITTER)
+@row(17, bound_s=2, dx=NO, cb=OPEN, bo=JITTER)
 async def reconciliation_and_activation(run: Run) -> None:
     """A node is listed while somebody's row is committed and the node does not know it yet.
 

@@ -4,6 +4,7 @@ import asyncio
 
 from bot.sandbox.crypto_pay import SIGNATURE_HEADER, PushFault, sign
 from bot.sandbox.webhook import SECRET_HEADER
+from tests.failures.cells import NO
 from tests.failures.money import Fate
 from tests.failures.run import Run
 from tests.failures.scenario import Setting, row
@@ -31,7 +32,13 @@ PAID_ORDERS = "SELECT count(*) FROM purchases WHERE status = 'paid' AND user_id 
 OPEN_ORDERS = "SELECT count(*) FROM purchases WHERE status = 'awaiting_payment' AND user_id = $1"
 
 
-@row(12, bound_s=0, setting=Setting(factor=1, trade=False, called=True, more_ways=True), quick=True)
+@row(
+    12,
+    bound_s=0,
+    dx=NO,
+    setting=Setting(factor=1, trade=False, called=True, more_ways=True),
+    quick=True,
+)
 async def duplicate_webhook(run: Run) -> None:
     """Crypto Pay's call and Telegram's come a hundred times at once, and again when all is done."""
     town, caller = run.town, Caller(run)
@@ -56,7 +63,13 @@ async def duplicate_webhook(run: Run) -> None:
     run.fates |= {("cryptopay", str(invoice)): Fate.CREDITED, ("stars", charge): Fate.CREDITED}
 
 
-@row(13, full=True, bound_s=0, setting=Setting(factor=1, trade=False, called=True, more_ways=True))
+@row(
+    13,
+    full=True,
+    bound_s=0,
+    dx=NO,
+    setting=Setting(factor=1, trade=False, called=True, more_ways=True),
+)
 async def payment_replay(run: Run) -> None:
     """What was credited is told again a day later, in four ways, and for other orders.
 

@@ -20,7 +20,7 @@ from actors.user.messages import (
     ReissueUnderWay,
 )
 from bot.sandbox import Person
-from tests.failures.cells import NOT_APPLICABLE
+from tests.failures.cells import NO, NOT_APPLICABLE
 from tests.failures.run import Run, pause
 from tests.failures.scenario import Setting, row
 from tests.failures.till import SERVED, has_link, pay_unheard
@@ -236,7 +236,7 @@ async def _paid_unheard(run: Run, person: Person) -> CreditPayment:
     )
 
 
-@row(15, bound_s=2, cb=NOT_APPLICABLE, setting=Setting(factor=1, trade=False))
+@row(15, bound_s=2, dx=NO, cb=NOT_APPLICABLE, setting=Setting(factor=1, trade=False))
 async def reissue_race(run: Run) -> None:
     """Fifty wishes for a new link at once, as often as a day allows, and once more; then a day on.
 
