@@ -11,9 +11,6 @@ from tests.failures.run import Row
 
 HEAD = ("#", "scenario", *COLUMNS.values(), "bound", "healed")
 
-#: Bounds from here on are told in hours, seconds.
-LONG_S = 3_600.0
-
 #: What each column asks, and from what it is computed.
 LEGEND = {
     "UL": ("uuid leak?", "who is on a node without a row that wants it, once all has healed"),
@@ -45,14 +42,9 @@ def line(row: Row) -> tuple[str, ...]:
         str(row.id),
         row.title,
         *(shown[column] for column in COLUMNS),
-        _bound(row.bound_s),
+        f"{row.bound_s:g} s",
         healed,
     )
-
-
-def _bound(seconds: float) -> str:
-    """A day that passes by moved rows is told in hours."""
-    return f"{seconds:g} s" if seconds < LONG_S else f"{seconds / 3_600:g} h"
 
 
 def table(rows: Sequence[Row], time_factor: float) -> str:
