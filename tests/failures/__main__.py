@@ -84,9 +84,7 @@ def _asked() -> tuple[argparse.Namespace, list[Scenario]]:
         parser.error(f"--html: there is no folder {chosen.html.absolute().parent}")
     wanted = [known[number] for number in known if number in (chosen.row or known)]
     if chosen.full_times:
-        wanted = [
-            replace(one, setting=replace(one.setting, factor=1.0, full=True)) for one in wanted
-        ]
+        wanted = [replace(one, setting=replace(one.setting, factor=1.0)) for one in wanted]
     return chosen, wanted
 
 

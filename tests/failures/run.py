@@ -181,11 +181,6 @@ class Run:
     _first_link: str = ""
 
     @property
-    def full_times(self) -> bool:
-        """Whether nothing is to be shortened."""
-        return self.scenario.setting.full
-
-    @property
     def first(self) -> Site:
         """The node that suffers."""
         return self.town.sites[FIRST]

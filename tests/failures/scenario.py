@@ -40,7 +40,6 @@ class Setting:
         own_process: they do, and the back-end is a process of its own.
         own_postgres: the database is on a server that may be stopped.
         connections: to PostgreSQL, at most; the product's when None.
-        full: nothing is shortened, where a row otherwise does less or looks for a shorter time.
     """
 
     tls: bool = False
@@ -56,7 +55,6 @@ class Setting:
     more_ways: bool = False
     own_postgres: bool = False
     connections: int | None = None
-    full: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,15 +10,13 @@ from tests.failures.run import Run
 from tests.failures.scenario import Setting, row
 from tests.faults.own_process import OwnProcessTown, People, Program
 
-#: Points that a run of the table chooses; all at full times.
-CHOSEN = 6
-#: Kills under load, and at full times; each so long after the start, seconds.
-KILLS, KILLS_FULL = 6, 30
+#: Kills under load, each so long after the start, seconds.
+KILLS = 30
 KILL_AFTER_S = 2.0
 #: People who buy meanwhile.
 CROWD = 50
-#: How long two back-ends want the same database, seconds, and at full times.
-TWO_S, TWO_FULL_S = 15.0, 60.0
+#: How long two back-ends want the same database, seconds.
+TWO_S = 60.0
 CRASH_AT = "TOLLGATE_TESTING__CRASH_AT"
 LISTEN = "TOLLGATE_HTTP__LISTEN"
 OWN = Setting(factor=1, own_process=True)
@@ -28,9 +26,8 @@ TAKEN = "SELECT coalesce(max(seq), 0) FROM inbox"
 @row(11, full=True, bound_s=5, setting=OWN, cb=NOT_APPLICABLE)
 async def redeploy_mid_tx(run: Run) -> None:
     """One life of the back-end for each point, at which it ends; people do all four flows."""
-    points = POINTS if run.full_times else run.random.sample(POINTS, CHOSEN)
     async with run.fault():
-        await end_at(run, points)
+        await end_at(run, POINTS)
         await _of(run).open()
 
 
@@ -54,7 +51,7 @@ async def backend_killed_under_load(run: Run) -> None:
         taken = await town.value(TAKEN)
         assert isinstance(run.trade, People)
         run.trade.come(CROWD)
-        for _ in range(KILLS_FULL if run.full_times else KILLS):
+        for _ in range(KILLS):
             await _pause(KILL_AFTER_S)
             await town.program.kill()
             run.met()
@@ -69,7 +66,7 @@ async def two_back_ends(run: Run) -> None:
     older, younger = town.program, town.another("second")
     try:
         async with run.fault():
-            until = loop.time() + (TWO_FULL_S if run.full_times else TWO_S)
+            until = loop.time() + TWO_S
             while loop.time() < until:
                 await _start_elsewhere(run, younger)
                 assert await older.status() == 1, f"it was shut out; see {older.log_file}"

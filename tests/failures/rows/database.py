@@ -24,8 +24,8 @@ AWAY_S = 0.3
 #: Commits that are cut, of so many one, each way.
 CUT, OF = 4, 7
 
-#: How long the server is away, seconds, and at full times.
-AWAY_LONG_S, AWAY_FULL_S = 8.0, 30.0
+#: How long the server is away, seconds.
+AWAY_LONG_S = 30.0
 READ_ONLY_TRIES = 6
 #: Who writes while PostgreSQL is away; of many the first.
 LATE = 900_001
@@ -153,7 +153,7 @@ async def postgresql_restart_and_failover(run: Run) -> None:
         for person in people:
             await person.say("/start")
         assert await _called(run) == UNAVAILABLE, "nothing is taken that cannot be kept"
-        await _pause(AWAY_FULL_S if run.full_times else AWAY_LONG_S)
+        await _pause(AWAY_LONG_S)
         assert await _called(run) == UNAVAILABLE
         run.met(4)
         await run.postgres.start()
