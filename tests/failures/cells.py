@@ -2,17 +2,24 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from statistics import fmean
 from uuid import UUID
 
 #: May be true inside the bound, never at the close.
 WITHIN = "No†"
 NO, YES, FROZEN, OPEN, CLOSED, JITTER = "No", "Yes", "frozen", "open", "closed", "jitter"
+#: Nothing was tried twice.
+NOTHING = "none"
 #: Nothing of the kind can be observed in this row.
 NOT_APPLICABLE = "–"  # noqa: RUF001 - a dash
 
 #: Wishes sent for each different one, and so many besides, before repeats are an amplification.
 MOST_SENT = 1.1
 BURST = 10
+#: From so many distances on their average and their spread say something.
+MANY_GAPS = 5
+#: They are even when their spread is below this part of the largest, of many and of few.
+EVEN_MANY, EVEN_FEW = 0.1, 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +82,14 @@ COLUMNS = {f.name: f.name.upper() for f in fields(Cells)}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Envelope:
-    """Between which distances a policy lets attempts be, seconds."""
+    """Between which distances a policy lets attempts be, and how far at least on average, seconds.
+
+    Attempts at different things are pooled, and the first one after an outage may come at once:
+    so it is the average that tells whether anybody waits.
+    """
 
     shortest_s: float = 0.0
+    mean_s: float = 0.0
     longest_s: float
 
 
@@ -95,12 +107,19 @@ def cells(seen: Observed, envelope: Envelope) -> Cells:
 
 
 def misses(seen: Cells, target: Cells) -> dict[str, tuple[str, str]]:
-    """Columns off target: what was expected, what was seen. *No* is better than *No†*."""
+    """Columns off target: what was expected, what was seen. *No* is better than *No†*.
+
+    Where back-off is not what a row is about, nothing need be repeated, but what is must wait.
+    """
     found = {}
     for column in COLUMNS:
         expected, got = getattr(target, column), getattr(seen, column)
         better = expected == WITHIN and got == NO
-        if expected not in {got, NOT_APPLICABLE} and not better:
+        if column == "bo" and expected == NOT_APPLICABLE:
+            better = got in {NOTHING, JITTER}
+        elif expected == NOT_APPLICABLE:
+            better = True
+        if got != expected and not better:
             found[column] = (expected, got)
     return found
 
@@ -134,11 +153,15 @@ def _breaker(seen: Observed) -> str:
 def back_off(gaps: Sequence[float], envelope: Envelope) -> str:
     """Whether attempts at one thing are as far apart as the policy says, and not all equally."""
     if not gaps:
-        return "none"
+        return NOTHING
+    many = len(gaps) >= MANY_GAPS
+    even = EVEN_MANY if many else EVEN_FEW
     if any(gap > envelope.longest_s for gap in gaps):
         return "late"
     if any(gap < envelope.shortest_s for gap in gaps):
         return "hasty"
-    if len(gaps) > 1 and max(gaps) - min(gaps) < 0.01 * max(gaps):
+    if many and fmean(gaps) < envelope.mean_s:
+        return "hasty"
+    if len(gaps) > 1 and max(gaps) - min(gaps) < even * max(gaps):
         return "even"
     return JITTER

@@ -16,9 +16,11 @@ from tests.failures.cells import (
 )
 from tests.failures.report import LEGEND, as_html, as_json, progress, ranges, table
 from tests.failures.run import Row
-from tests.failures.scenario import scenarios, titles
+from tests.failures.scenario import USUAL, scenarios, titles
 
 ENVELOPE = Envelope(shortest_s=0.1, longest_s=150.0)
+#: Evenly, but for what a busy machine adds.
+NOISY = [1.0, 1.015, 1.004, 1.011, 1.0, 1.008]
 SOMEBODY = frozenset({uuid4()})
 HEALTHY = Observed(sent=10, different=10, node="a", healed_s=1.0, bound_s=9.0, hits=1)
 
@@ -90,6 +92,29 @@ def test_attempts_are_apart_as_the_policy_says_or_the_cell_tells(
     gaps: list[float], seen: str
 ) -> None:
     assert back_off(gaps, ENVELOPE) == seen
+
+
+@pytest.mark.parametrize(
+    ("gaps", "seen"),
+    [
+        ([0.004, 0.002, 0.006, 0.003, 0.005], "hasty"),
+        ([0.004, 0.0, 0.9, 2.2, 0.4], "jitter"),
+        (NOISY, "even"),
+    ],
+)
+def test_calls_of_nodes_without_a_wait_or_with_a_fixed_one_are_seen(
+    gaps: list[float], seen: str
+) -> None:
+    assert back_off(gaps, USUAL) == seen
+
+
+@pytest.mark.parametrize(("gaps", "off"), [([], False), ([1.0, 2.2], False), (NOISY, True)])
+def test_where_back_off_is_not_the_point_repeats_must_wait_all_the_same(
+    gaps: list[float], off: bool
+) -> None:
+    found = cells(replace(HEALTHY, gaps=gaps), USUAL)
+
+    assert misses(found, Cells()) == ({"bo": ("–", "even")} if off else {})  # noqa: RUF001 - a dash
 
 
 @pytest.mark.parametrize(
