@@ -22,13 +22,32 @@ ENVELOPE = Envelope(shortest_s=0.1, longest_s=150.0)
 #: Evenly, but for what a busy machine adds.
 NOISY = [1.0, 1.015, 1.004, 1.011, 1.0, 1.008]
 SOMEBODY = frozenset({uuid4()})
+#: The rows of the audit's own table (its section 7), in its order and words.
+AUDITED = (
+    "VPN API timeout",
+    "VPN API 500",
+    "Malformed JSON",
+    "uuid without vless_link",
+    "DB deadlock",
+    "DB tx fail after add",
+    "remove_vless_user network fail",
+    "Xray restart timeout",
+    "config.json corruption",
+    "Cloudflare 526",
+    "Railway redeploy mid-tx",
+    "Duplicate webhook",
+    "Payment replay",
+    "Expiry + renewal race",
+    "Reissue race",
+    "Massive orphan cleanup",
+    "Reconciliation + activation",
+)
 HEALTHY = Observed(sent=10, different=10, node="a", healed_s=1.0, bound_s=9.0, hits=1)
 
 
 def test_the_audits_rows_come_first_in_its_order_and_ours_follow() -> None:
-    assert list(titles()) == list(range(1, 43))
-    assert titles()[1] == "VPN API timeout"
-    assert titles()[17] == "Reconciliation + activation"
+    assert tuple(titles().values())[: len(AUDITED)] == AUDITED
+    assert list(titles()) == list(range(1, len(titles()) + 1))
 
 
 def test_every_title_has_a_scenario() -> None:
