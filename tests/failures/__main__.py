@@ -1,8 +1,8 @@
 """Runs rows of the failure matrix, each in a process of its own, and prints the table.
 
-`tollgate matrix` is this. Exit status 0: every cell is at its target; 1: one is not, or a row
-cannot be shown on this machine; 2: usage; 130 or 143: it was stopped, and nothing of it runs any
-more.
+`tollgate matrix` is this. Exit status 0: every cell is at its target; 1: one is not, a row
+cannot be shown on this machine, or the page could not be written; 2: usage; 130 or 143: it was
+stopped, and nothing of it runs any more.
 """
 
 import argparse
@@ -54,12 +54,17 @@ def main() -> int:
         return 130 if isinstance(stop, KeyboardInterrupt) else 143
     took = time.monotonic() - began  # noqa: TID251 - for people
     factor = 1.0 if chosen.full_times else FACTOR
-    if chosen.html:
-        chosen.html.write_text(as_html(rows, factor), "utf-8")
     if chosen.json:
         sys.stdout.write(json.dumps(as_json(rows, factor), ensure_ascii=False, indent=1) + "\n")
     else:
         sys.stdout.write(f"{table(rows, factor)}, in {took / 60:.1f} minutes\n")
+    sys.stdout.flush()
+    if chosen.html:  # last, so that a disk that fails loses nothing
+        try:
+            chosen.html.write_text(as_html(rows, factor), "utf-8")
+        except OSError as error:
+            sys.stderr.write(f"The page could not be written: {error}\n")
+            return 1
     return 0 if all(row.ok for row in rows) else 1
 
 

@@ -56,7 +56,7 @@ def table(rows: Sequence[Row], time_factor: float) -> str:
         for words in lines
     ]
     off = [row for row in rows if row.why]
-    told = [f"row {row.id}: {row.why} (replay: {replay(row)})" for row in off]
+    told = [f"row {row.id}: {row.why} (replay: {replay(row, time_factor)})" for row in off]
     told += [f"row {row.id} cannot be shown here: {row.unable}" for row in rows if row.unable]
     return "\n".join([*drawn, "", times(time_factor), *told, count(rows)])
 
@@ -82,9 +82,10 @@ def times(factor: float) -> str:
     return f"policies' times and their bounds are divided by {factor:g}, but where starts are slow"
 
 
-def replay(row: Row) -> str:
-    """The command that does the very same again."""
-    return f"tollgate matrix --row {row.id} --seed {row.seed}"
+def replay(row: Row, time_factor: float) -> str:
+    """The command that makes the same choices by chance; it is not the very same run."""
+    full = " --full-times" if time_factor == 1 else ""
+    return f"tollgate matrix --row {row.id} --seed {row.seed}{full}"
 
 
 def progress(row: Row, took_s: float) -> str:
@@ -137,7 +138,7 @@ def as_html(rows: Sequence[Row], time_factor: float) -> str:
     marks = "".join(f"<dt>{m}</dt><dd>{html.escape(says)}</dd>" for m, says in MARKS.items())
     off = [
         f"<li>Row {row.id}, {html.escape(row.title)}: {html.escape(row.why)}<br>"
-        f"<code>{html.escape(replay(row))}</code></li>"
+        f"<code>{html.escape(replay(row, time_factor))}</code></li>"
         for row in rows
         if row.why
     ]

@@ -78,6 +78,17 @@ def test_one_row_through_the_command(tmp_path: Path) -> None:
 
 
 @pytest.mark.deep
+def test_a_page_that_cannot_be_written_costs_no_table(tmp_path: Path) -> None:
+    with typed("--row", "12", "--html", str(tmp_path)) as running:  # a folder
+        said, told = running.communicate(timeout=LONG_S)
+
+    assert running.returncode == 1
+    assert "1 of 1 rows at target" in said
+    assert told.splitlines()[-1].startswith("The page could not be written: ")
+    assert "Traceback" not in told
+
+
+@pytest.mark.deep
 @pytest.mark.parametrize(
     ("how", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["ctrl-c", "sigterm"]
 )

@@ -194,6 +194,11 @@ def test_a_row_that_cannot_be_shown_is_not_counted_as_shown() -> None:
     assert "4.1 s unable" in page
 
 
+def test_a_run_at_full_times_is_replayed_at_full_times() -> None:
+    assert "--row 7 --seed 8123 --full-times)" in table([BAD], 1.0)
+    assert "--row 7 --seed 8123 --full-times<" in as_html([BAD], 1.0)
+
+
 def test_a_machine_gets_what_the_design_names() -> None:
     told = as_json([BAD], 10.0)
 
