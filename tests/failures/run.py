@@ -93,12 +93,6 @@ OPENED = """
 SELECT count(*) >= $2 FROM supervision_events
 WHERE kind = 'breaker_changed' AND actor = 'provisioner/' || $1 AND details->>'after' = 'open'
 """
-ENDING = """
-SELECT count(*) FROM subscriptions
-WHERE status = 'active' AND expires_at < now() + interval '1 minute'
-"""
-#: The program's own acts, as in giving held money back, are nobody's command.
-#: But for what people of the trade ask an owner for, in a chat or not.
 WANTED_OR_GOING = """
 SELECT uuid FROM credentials WHERE node_id = $1 AND (desired = 'present' OR applied_gen < gen)
 """
@@ -106,6 +100,8 @@ KEYS = """
 SELECT uuid, node_id, desired = 'present' AS wanted, applied_gen = gen AS applied
 FROM credentials WHERE created_at < $1
 """
+#: The program's own acts, as in giving held money back, are nobody's command; nor is what people of
+#: the trade ask an owner for, in a chat or not.
 COMMANDS = """
 SELECT action FROM admin_actions WHERE at > $1 AND actor NOT IN ($2, 'tollgate')
     AND NOT (actor = $3 AND action = 'grant')
@@ -613,8 +609,25 @@ def _now() -> float:
     return asyncio.get_running_loop().time()
 
 
+async def fired(rule: Rule, times: int = 1) -> None:
+    """Until a rule has met so many requests."""
+
+    async def met() -> bool:
+        return rule.hits >= times
+
+    await eventually(met)
+
+
+async def answered(rule: Rule) -> None:
+    """Until the node has answered a request that a rule met."""
+
+    async def heard() -> bool:
+        return bool(rule.answered)
+
+    await eventually(heard)
+
+
 async def pause(seconds: float) -> None:
-    """So much later, of true time."""
-    """So long, seconds, and nothing else."""
+    """So long, seconds of true time, and nothing else."""
     with suppress(TimeoutError):
         await asyncio.wait_for(asyncio.Event().wait(), seconds)

@@ -2,11 +2,10 @@
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import suppress
 
 from config.crashing import KILLED, POINTS
 from tests.failures.cells import NOT_APPLICABLE
-from tests.failures.run import Run
+from tests.failures.run import Run, pause
 from tests.failures.scenario import Setting, row
 from tests.faults.own_process import OwnProcessTown, People, Program
 
@@ -52,7 +51,7 @@ async def backend_killed_under_load(run: Run) -> None:
         assert isinstance(run.trade, People)
         run.trade.come(CROWD)
         for _ in range(KILLS):
-            await _pause(KILL_AFTER_S)
+            await pause(KILL_AFTER_S)
             await town.program.kill()
             run.met()
             await town.open()
@@ -89,8 +88,3 @@ def _of(run: Run) -> OwnProcessTown:
     """The town, whose back-end can be killed."""
     assert isinstance(run.town, OwnProcessTown)
     return run.town
-
-
-async def _pause(seconds: float) -> None:
-    with suppress(TimeoutError):
-        await asyncio.wait_for(asyncio.Event().wait(), seconds)

@@ -12,7 +12,7 @@ from actors.reconciler import actor as reconciler
 from actors.reconciler.decisions import Difference, compare
 from storage.rows import WantedRow
 from tests.failures.cells import FROZEN, JITTER, NO, OPEN, WITHIN
-from tests.failures.run import Run, uuid_of
+from tests.failures.run import Run, answered, fired, uuid_of
 from tests.failures.scenario import row
 from tests.faults.convergence import FIRST, MACHINE_S
 from tests.faults.proxy import Hold, HoldAnswer, Rule, Status
@@ -130,11 +130,11 @@ async def listed_between_row_and_wish(run: Run) -> UUID:
     """Who had a row that the node did not know when it was listed."""
     proxy = run.first.proxy
     listing = proxy.add(Rule(Hold(), path=COMPARED, times=1))
-    await met(listing)
+    await fired(listing)
     wish = proxy.add(Rule(Hold(), methods=("PUT",), times=1))
     buyer = await run.town.newcomer()
     await run.town.buy(buyer, FIRST)
-    await met(wish)
+    await fired(wish)
     uuid = wish.met[0].uuid
     assert uuid is not None
     known = (await run.town.sql(OF_UUID, uuid))[0]
@@ -154,23 +154,10 @@ async def listed_before_and_judged_after(run: Run) -> UUID:
     """Who was confirmed after the node had been listed, before the list was looked at."""
     proxy = run.first.proxy
     listing = proxy.add(Rule(HoldAnswer(), path=COMPARED, times=1))
-
-    async def answered() -> bool:
-        return bool(listing.answered)
-
-    await eventually(answered)
+    await answered(listing)
     (buyer,) = await run.customers(1)
     proxy.lift(listing)
     return uuid_of(buyer)
-
-
-async def met(rule: Rule) -> None:
-    """Until a rule has fired."""
-
-    async def fired() -> bool:
-        return rule.hits > 0
-
-    await eventually(fired)
 
 
 def listed_times(run: Run) -> list[float]:

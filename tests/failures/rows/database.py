@@ -2,14 +2,13 @@
 
 import asyncio
 from collections import Counter
-from contextlib import suppress
 
 from storage import phase
 from storage.database import ACQUIRE_TIMEOUT_S
 from storage.inbox import PostgresInbox
 from storage.rows import InboxRow
 from tests.failures.cells import JITTER, NO, Envelope
-from tests.failures.run import Run
+from tests.failures.run import Run, pause
 from tests.failures.scenario import Setting, row
 from tests.failures.till import Caller, word_of_telegram
 from tests.faults.convergence import FIRST, SECOND
@@ -153,7 +152,7 @@ async def postgresql_restart_and_failover(run: Run) -> None:
         for person in people:
             await person.say("/start")
         assert await _called(run) == UNAVAILABLE, "nothing is taken that cannot be kept"
-        await _pause(AWAY_LONG_S)
+        await pause(AWAY_LONG_S)
         assert await _called(run) == UNAVAILABLE
         run.met(4)
         await run.postgres.start()
@@ -178,7 +177,7 @@ async def database_read_only(run: Run) -> None:
         for _ in range(READ_ONLY_TRIES):
             assert await _called(run) == UNAVAILABLE, "nothing is taken that cannot be kept"
             run.met()
-            await _pause(0.5)
+            await pause(0.5)
         assert await run.town.value(TAKEN) == before
         async with connected(run.town.database_url) as rows:
             await rows.execute("SET default_transaction_read_only = off")
@@ -215,7 +214,7 @@ async def _taken(run: Run) -> int:
     update_id = run.random.randrange(10**9)
     while await _called(run, update_id) != OK:
         again += 1
-        await _pause(0.5)
+        await pause(0.5)
     return again
 
 
@@ -223,8 +222,3 @@ async def _called(run: Run, update_id: int | None = None) -> int:
     """Telegram calls with an update of its own, or this one; the status of the answer."""
     update = {"update_id": update_id or run.random.randrange(10**9), "edited_message": EDITED}
     return await Caller(run).update(*word_of_telegram(update))
-
-
-async def _pause(seconds: float) -> None:
-    with suppress(TimeoutError):
-        await asyncio.wait_for(asyncio.Event().wait(), seconds)

@@ -7,7 +7,7 @@ import signal
 from collections import Counter
 
 from tests.failures.cells import JITTER, NOT_APPLICABLE, OPEN, WITHIN, Envelope
-from tests.failures.run import Run
+from tests.failures.run import Run, fired
 from tests.failures.scenario import Setting, row
 from tests.faults.convergence import FIRST, HAPPENED
 from tests.faults.proxy import (
@@ -104,12 +104,9 @@ async def malformed_json(run: Run) -> None:
         Rule(Mangle(cut_short), methods=CHANGES, times=2),
         Rule(Mangle(too_long), methods=CHANGES, times=2),
     ]
-
-    async def spent() -> bool:
-        return all(rule.hits == rule.times for rule in damaged)
-
     async with run.fault(*damaged):
-        await eventually(spent)
+        for rule in damaged:
+            await fired(rule, rule.times)
         page = proxy.add(Rule(Mangle(html)))
         await run.breaker_opened(times=3)
         await run.served_meanwhile()
@@ -151,11 +148,7 @@ async def removal_fails(run: Run) -> None:
         assert f"is to be shut out on {FIRST}" in story
         assert f"is shut out on {FIRST}" not in story
         await run.served_meanwhile()
-
-        async def spent() -> bool:
-            return rule.hits == DROPPED
-
-        await eventually(spent)
+        await fired(rule, DROPPED)
 
 
 @row(10, bound_s=90, cb=OPEN, bo=JITTER, setting=Setting(tls=True))

@@ -9,7 +9,7 @@ from pathlib import Path
 from uuid import UUID
 
 from tests.failures.cells import JITTER, OPEN, WITHIN
-from tests.failures.run import Run, pause, uuid_of
+from tests.failures.run import Run, answered, fired, pause, uuid_of
 from tests.failures.scenario import Setting, row
 from tests.faults.convergence import MACHINE_S
 from tests.faults.proxy import Hold, Rule
@@ -162,13 +162,13 @@ async def wiped_or_set_back(run: Run) -> None:
         assert await run.mended() <= TOLD_S + MACHINE_S
 
         late = site.proxy.add(Rule(Hold(), methods=("PUT",), times=1))
-        await eventually(lambda: _met(late))
+        await fired(late)
         epoch = (await site.direct.ready()).epoch
         await site.machine.kill("both", lambda: _wipe(state))
         run.met()
         assert (await site.direct.ready()).epoch != epoch
         site.proxy.lift(late)
-        await eventually(lambda: _answered(late))
+        await answered(late)
         assert late.answered == [412], "it was for the node of before"
         await run.called_again()
 
@@ -185,11 +185,3 @@ def _swap(state: Path, image: Path) -> None:
 def _wipe(state: Path) -> None:
     for file in state.glob(f"{STORE_FILE}*"):
         file.unlink()
-
-
-async def _met(rule: Rule) -> bool:
-    return rule.hits > 0
-
-
-async def _answered(rule: Rule) -> bool:
-    return bool(rule.answered)

@@ -1,7 +1,7 @@
 """The actor that calls a node fails itself."""
 
 from tests.failures.cells import OPEN
-from tests.failures.run import Run
+from tests.failures.run import Run, fired
 from tests.failures.scenario import Setting, row
 from tests.faults.convergence import FIRST
 from tests.faults.proxy import Hold, Rule, Status
@@ -29,11 +29,7 @@ async def provisioner_crashes_mid_call(run: Run) -> None:
         assert (first.path, second.path) == ("/readyz", "/readyz"), "probes before any wish"
 
         held = proxy.add(Rule(Hold(), methods=("PUT",), times=1))
-
-        async def under_way() -> bool:
-            return held.hits > 0
-
-        await eventually(under_way)
+        await fired(held)
         await crash(run)
         wish = held.met[0].wishes[0]
 

@@ -21,7 +21,7 @@ from actors.user.messages import (
 )
 from bot.sandbox import Person
 from tests.failures.cells import NO, NOT_APPLICABLE
-from tests.failures.run import Run, pause
+from tests.failures.run import Run, fired, pause
 from tests.failures.scenario import Setting, row
 from tests.failures.till import SERVED, has_link, pay_unheard
 from tests.faults.convergence import FIRST, PRICE_STARS
@@ -119,7 +119,7 @@ async def renewed_while_the_removal_is_on_its_way(
     await over()
     rule = proxy.add(Rule(Hold(), methods=("DELETE",), uuid=key, times=1))
     await _ends(run, person)
-    await _fires(rule)
+    await fired(rule)
     await run.town.buy(person, FIRST)
     await run.town.until(SERVED, person.id)
     proxy.lift(rule)
@@ -200,20 +200,13 @@ async def _key(run: Run, person: Person) -> UUID:
     return key
 
 
-async def _fires(rule: Rule) -> None:
-    async def fired() -> bool:
-        return bool(rule.hits)
-
-    await eventually(fired)
-
-
 async def _held_add(run: Run, person: Person, fault: Fault) -> Rule:
     """A new link is asked for, and its add is held on the way."""
     (old,) = {row["uuid"] for row in await run.town.sql(PRESENT, person.id)}
     rule = run.first.proxy.add(Rule(fault, methods=("PUT",)))
     wish = Reissue(operation_id=uuid4().hex, leaked=False)
     assert isinstance(await run.town.ask(person.id, wish), ReissueStarted)
-    await _fires(rule)
+    await fired(rule)
     (rule.uuid,) = {row["uuid"] for row in await run.town.sql(PRESENT, person.id)} - {old}
     return rule
 
@@ -265,7 +258,7 @@ async def _reissued_by_one(run: Run, person: Person) -> None:
     await eventually(run.all_told)
     rule = run.first.proxy.add(Rule(Hold(), methods=("PUT",)))
     answers = await _wishes(run, person)
-    await _fires(rule)
+    await fired(rule)
     run.first.proxy.lift(rule)
     run.met(len(answers))
     assert sorted(answers, key=str) == [ReissueStarted] + [ReissueUnderWay] * (AT_ONCE - 1)

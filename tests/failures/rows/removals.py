@@ -10,10 +10,9 @@ import pytest
 from python_socks.async_.asyncio import Proxy
 
 from tests.failures.cells import WITHIN, Doors
-from tests.failures.run import Run, uuid_of
+from tests.failures.run import Run, answered, fired, uuid_of
 from tests.failures.scenario import Setting, row
 from tests.faults.proxy import Answer, Hold, Mangle, Rule
-from tests.integration.node_fixtures import eventually
 from xray_api import probe
 from xray_api.node.cutting import machine_cuts
 from xray_api.probe import VlessClient, vless_client
@@ -35,7 +34,7 @@ async def late_add_after_remove(run: Run) -> None:
     """An add is held on its way, repeated, and undone; then it arrives after all."""
     late = Rule(Hold(), methods=("PUT",), times=1)
     async with run.fault(late):
-        await eventually(lambda: _met(late))
+        await fired(late)
         uuid = late.met[0].uuid
         assert uuid is not None
         run.watched.add(uuid)
@@ -46,16 +45,8 @@ async def late_add_after_remove(run: Run) -> None:
         assert not late.answered
         await run.quiet()
         late.release()
-        await eventually(lambda: _answered(late))
+        await answered(late)
         assert late.answered == [409], "the node was to know that it is late"
-
-
-async def _met(rule: Rule) -> bool:
-    return rule.hits > 0
-
-
-async def _answered(rule: Rule) -> bool:
-    return bool(rule.answered)
 
 
 class Echo:
