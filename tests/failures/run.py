@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import islice, pairwise
+from itertools import islice, pairwise, product
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -71,17 +71,22 @@ ROUND_S = 1.0
 DOOR_S = 5.0
 #: Of people who are to buy, so many do at once.
 AT_ONCE = 8
-#: Doors in a round: who bought last, who was shut out last.
+#: Doors in a round: who bought last, who was shut out last, as many of each node: else an outage of
+#: one would have only the other's people tried.
 MOST_DOORS = 24
 CONNECTIONS_AT = "supervisors.world.CONNECTIONS"
 #: Longer than a call waits for an answer, in the policies' time, seconds.
 HELD_S = 30.0
 
+#: Who has a right, also while a node is still to be told so again; who has none any more, from the
+#: node's own word that he is out.
 RIGHTS = """
 SELECT c.uuid, c.node_id, s.user_id, c.desired = 'present' AND s.status = 'active' AS right
 FROM credentials c JOIN subscriptions s ON s.id = c.subscription_id
-WHERE c.applied_gen = c.gen AND c.first_applied_at IS NOT NULL
-    AND (c.desired = 'absent' OR s.status = 'active')
+WHERE c.first_applied_at IS NOT NULL AND (
+    c.desired = 'absent' AND c.applied_gen = c.gen
+    OR c.desired = 'present' AND s.status = 'active'
+)
 ORDER BY c.applied_at DESC
 """
 UNAPPLIED = """
@@ -175,6 +180,7 @@ class Run:
     _to: float = 0.0
     _meanwhile: list[Doors] = field(default_factory=list)
     _first_link: str = ""
+    _watching: asyncio.Task[None] | None = None
 
     @property
     def first(self) -> Site:
@@ -201,15 +207,14 @@ class Run:
         self._from = _now()
         for rule in rules:
             proxy.add(rule)
-        watching = asyncio.create_task(self._watch())
+        if self._watching is None:
+            self._watching = asyncio.create_task(self._watch())
+            self.stack.push_async_callback(self._watched)
         try:
             yield
             for rule in rules:
                 proxy.lift(rule)
         finally:
-            watching.cancel()
-            with suppress(asyncio.CancelledError):
-                await watching
             self._to = _now()
             self.ended = await self.town.value("SELECT now()")
 
@@ -320,11 +325,19 @@ class Run:
     # What is observed
 
     async def _watch(self) -> None:
-        """Try doors again and again while the fault lasts."""
+        """Try doors again and again, from the fault's beginning until all has healed."""
         while True:
             with suppress(*OUTAGES):  # while PostgreSQL is away nobody knows who has a right
                 self._meanwhile.append(await self.try_doors())
             await pause(ROUND_S)
+
+    async def _watched(self) -> None:
+        """No more of that."""
+        watching, self._watching = self._watching, None
+        if watching is not None:
+            watching.cancel()
+            with suppress(asyncio.CancelledError):
+                await watching
 
     async def try_doors(self, timeout_s: float = DOOR_S) -> Doors:
         """Have people with a right and without one try to get through, by real connections."""
@@ -353,8 +366,13 @@ class Run:
     async def _rights(self) -> dict[UUID, tuple[str, bool]]:
         """Links of those whose right is settled, and whether they have one."""
         found = await self.town.sql(RIGHTS)
-        people = [row for row in found if row["right"]][: MOST_DOORS // 2]
-        people += [row for row in found if not row["right"]][: MOST_DOORS // 2]
+        people = [
+            row
+            for node_id, right in product(self.town.sites, (True, False))
+            for row in [
+                row for row in found if row["node_id"] == node_id and row["right"] is right
+            ][: MOST_DOORS // 4]
+        ]
         people += [row for row in found if row["uuid"] in self.watched]
         example = {row["node_id"]: link for row in found if (link := self._told(row))}
         self._first_link = example.get(FIRST, self._first_link)
@@ -435,6 +453,12 @@ class Run:
 
     async def heal(self, bound_s: float) -> tuple[float | None, Doors]:
         """Wait until the closing check holds; the seconds since the fault's end, and the doors."""
+        try:
+            return await self._healed(bound_s)
+        finally:
+            await self._watched()
+
+    async def _healed(self, bound_s: float) -> tuple[float | None, Doors]:
         if self.trade is not None:
             # What they have begun is waited for below, as money and as access.
             await self.trade.end(at_once=True)
