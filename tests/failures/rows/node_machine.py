@@ -116,7 +116,11 @@ async def shut_out_since_the_copy(run: Run) -> set[UUID]:
 def let_in_by(copy: Path) -> set[UUID]:
     """Whom a copy of a store lets in; nobody while it is damaged."""
     uri = f"{copy.absolute().as_uri()}?mode=ro&immutable=1"
-    with suppress(sqlite3.Error), closing(sqlite3.connect(uri, uri=True)) as rows:
+    # What is garbled may be no text, and no uuid, either.
+    with (
+        suppress(sqlite3.Error, ValueError, TypeError),
+        closing(sqlite3.connect(uri, uri=True)) as rows,
+    ):
         return {UUID(bytes=row[0]) for row in rows.execute("SELECT uuid FROM users WHERE present")}
     return set()
 
