@@ -25,7 +25,7 @@ from bot.sandbox import Person
 from storage.database import OUTAGES
 from storage.links import LinkCipher
 from supervisors.engine.snapshot import find
-from tests.failures.cells import Cells, Doors, Observed, cells, misses
+from tests.failures.cells import OPEN, Cells, Doors, Observed, cells, misses
 from tests.failures.money import (
     BOUGHT,
     FOUND_BY_OWNERS,
@@ -491,6 +491,7 @@ class Run:
         """Wait for the closing check and tell what was seen."""
         bound_s = self.scenario.bound_s / self.town.factor
         healed_s, close = await self.heal(bound_s)
+        breakers = {node_id: await self.town.breaker(node_id) for node_id in self.town.sites}
         proxies = [site.proxy for site in self.town.sites.values()]
         counted = [proxy.amplification() for proxy in proxies]
         acts = await self.town.sql(COMMANDS, self.ended, f"tg:{OWNER}", f"telegram:{OWNER}")
@@ -501,22 +502,27 @@ class Run:
             close=close,
             sent=sum(sent for sent, _ in counted),
             different=sum(different for _, different in counted),
-            breakers={node_id: await self.town.breaker(node_id) for node_id in self.town.sites},
+            breakers=breakers,
             node=FIRST,
-            gaps=self.gaps or self._gaps(self.first.proxy.requests),
+            gaps=self.gaps or self._gaps(self.first.proxy.requests, probes=OPEN in breakers[FIRST]),
             commands=[row["action"] for row in acts],
             healed_s=healed_s,
             bound_s=max(bound_s, LOOK_S),
             hits=self.hits,
         )
 
-    def _gaps(self, requests: Sequence[Seen]) -> list[float]:
-        """Distances of attempts at one wish, and of probes, while the fault lasted."""
+    def _gaps(self, requests: Sequence[Seen], *, probes: bool) -> list[float]:
+        """Distances of attempts at one wish, and of probes, while the fault lasted.
+
+        Unless a breaker opened there was no probe: a healthy node is visited every half a minute,
+        and evenly.
+        """
         attempts: defaultdict[object, list[float]] = defaultdict(list)
         for seen in requests:
             if not self._from <= seen.at <= self._to:
                 continue
-            for wish in seen.wishes or ((seen.path,) if seen.path == "/readyz" else ()):
+            probe = (seen.path,) if probes and seen.path == "/readyz" else ()
+            for wish in seen.wishes or probe:
                 attempts[wish].append(seen.at)
         return [
             (later - earlier) * self.town.factor
