@@ -1,6 +1,6 @@
 """What a row of the table is made of: a title, a fault, what is expected, and within which bound.
 
-A row is added by a function: `@row(43, bound_s=90, cb="open")` above `async def what_happens(run)`.
+A row is added by a function: `@row(44, bound_s=90, cb="open")` above `async def what_happens(run)`.
 """
 
 import json
