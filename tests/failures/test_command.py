@@ -78,8 +78,8 @@ def test_one_row_through_the_command(tmp_path: Path) -> None:
 
 
 @pytest.mark.deep
-def test_a_page_that_cannot_be_written_costs_no_table(tmp_path: Path) -> None:
-    with typed("--row", "12", "--html", str(tmp_path)) as running:  # a folder
+def test_a_page_that_cannot_be_written_costs_no_table() -> None:
+    with typed("--row", "12", "--html", "/dev/full") as running:
         said, told = running.communicate(timeout=LONG_S)
 
     assert running.returncode == 1
