@@ -595,10 +595,13 @@ async def play(
         await scenario.play(run)
         seen = await run.observed()
         found = cells(seen, scenario.envelope)
+        off = misses(found, scenario.target)
         why = [
             f"{column.upper()} expected {expected}, saw {got}"
-            for column, (expected, got) in misses(found, scenario.target).items()
+            for column, (expected, got) in off.items()
         ]
+        if "bo" in off:
+            why.append(f"seconds apart: {' '.join(f'{gap:.3f}' for gap in sorted(seen.gaps))}")
         why += [f"money: {wrong}" for wrong in (await run.books()).wrong]
         if not run.hits:
             why.append("the fault never met anything")
