@@ -22,6 +22,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import structlog
 from pydantic import SecretStr
 
 from config.keys import MasterKeys
@@ -33,6 +34,7 @@ from tests.failures.run import Row, play
 from tests.failures.scenario import Scenario, scenarios
 from tests.faults.convergence import FACTOR, MASTER
 from tests.integration.database_fixtures import TEMPLATE, Server, _make_template, fresh_database
+from tests.standing import canaries
 
 #: A row that takes longer is ended and counts as failed, seconds.
 ROW_S = 600.0
@@ -183,11 +185,21 @@ def _row(found: dict[str, object]) -> Row:
 
 
 async def _one(scenario: Scenario, server_url: str, seed: int) -> Row:
-    """One row, in this process, whose folder for temporary files is its own."""
+    """One row, in this process, whose folder for temporary files is its own.
+
+    A secret in a log puts it off target.
+    """
+    structlog.configure = canaries.watched(structlog.configure)
+    canaries.log_as_the_program()
     server, folder = Server(server_url, 0), Path(tempfile.gettempdir())
     async with fresh_database(server, TEMPLATE) as url:
         cipher = LinkCipher(MasterKeys([SecretStr(MASTER)]))
-        return await play(scenario, folder, url, cipher, seed)
+        with canaries.heard() as told:
+            row = await play(scenario, folder, url, cipher, seed)
+    files = canaries.logs_that_tell(folder)
+    told_by = (["its log"] if told else []) + files
+    why = [row.why, f"secrets told by {', '.join(told_by)}" if told_by else ""]
+    return replace(row, why="; ".join(filter(None, why)))
 
 
 @asynccontextmanager

@@ -113,7 +113,7 @@ async def test_41_without_the_epoch_of_the_owner_nobody_is_shut_out(
 
     monkeypatch.setattr(Program, "start", start_with_it)
 
-    with pytest.raises(TimeoutError):
+    with pytest.raises(AssertionError, match="it was to be shut out"):
         await matrix.row(41)
 
 

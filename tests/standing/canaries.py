@@ -8,6 +8,7 @@ import re
 import traceback
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -18,7 +19,7 @@ from config.logging import drop_empty, redact, redacted
 #: A bot token in its own shape, and the secrets that tests share. Shapes alone are not enough: an
 #: API key has none, so each is a word that stands nowhere else.
 SECRETS = (
-    r"\d{5,}:[A-Za-z0-9_-]{30,}",
+    r"\d{4,}:[A-Za-z0-9_-]{30,}",
     r"canary[ -]of[ -]a[ -]token",
     r"no-secret-no-secret-",
     r"a master secret for tests, long enough",
@@ -62,6 +63,15 @@ def look_for_secrets(where: str, text: str) -> None:
     if match is not None:
         begin = max(0, match.start() - 60)
         _found.append(f"{where}: {text[begin : match.end() + 20]}")
+
+
+def logs_that_tell(folder: Path) -> list[str]:
+    """Names of logs that other processes wrote there and that tell a secret."""
+    return [
+        file.name
+        for file in folder.rglob("*.log")
+        if IN_LOGS.search(file.read_text(errors="replace"))
+    ]
 
 
 def _look_into_event(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -535,13 +535,16 @@ async def late_answer(story: Story) -> None:
 async def outage(story: Story) -> None:
     node_id = story.node()
     await story.pair.both("delays", lambda side: side.nodes.tell_of_delays(node_id, 50))
+    await story.pair.both("hasten", lambda side: side.nodes.hasten(node_id, []))
+    if story.source.random() < 0.3:
+        await story.pair.both("forget waits", lambda side: side.lapses.forget_waits())
+
+
+async def cut_off(story: Story) -> None:
     row = await story.wish()
     if row is not None:
         await story.pair.both("begin", lambda side: side.nodes.begin(row, 30))
         await story.pair.both("take up", lambda side: side.nodes.take_up([row.uuid]))
-    await story.pair.both("hasten", lambda side: side.nodes.hasten(node_id, []))
-    if story.source.random() < 0.3:
-        await story.pair.both("forget waits", lambda side: side.lapses.forget_waits())
 
 
 async def operate_node(story: Story) -> None:
@@ -860,6 +863,7 @@ ACTS: dict[Act, int] = {
     provision: 12,
     late_answer: 10,
     outage: 3,
+    cut_off: 1,
     operate_node: 4,
     compare: 5,
     place: 1,
