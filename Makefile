@@ -58,7 +58,7 @@ test-deep: install-dev
 test-browser: install-dev
 	$(PYTEST) -m browser
 
-# By hand: most of an hour of both cores.
+# By hand: some twenty minutes of both cores.
 prove: install-dev
 	$(PYTEST) -m prove
 	$(BIN)/tollgate matrix --jobs 2
